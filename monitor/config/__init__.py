@@ -1,0 +1,1 @@
+"""probes.yaml → typed configuration; errors with file, line and key; secrets by reference."""

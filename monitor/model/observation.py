@@ -1,0 +1,156 @@
+"""Observations: one step of a measurement each, with its own timings and at most one failure.
+
+`Observation` is a tagged union; the tag is the field `step` of its JSON form.
+Times are monotonic seconds since the start of the measurement, rounded to microseconds.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Step(StrEnum):
+    """The layers that an observation can speak about."""
+
+    DNS = "dns"
+    TCP = "tcp"
+    TLS = "tls"
+    HTTP = "http"
+    QUIC = "quic"
+    THROUGHPUT = "throughput"
+
+
+class Purpose(StrEnum):
+    """Why a step was taken: the system path, or the follow-up that isolates a cause (docs/verdicts.md)."""
+
+    PATH = "path"  # what an ordinary client at the vantage does
+    ADDRESS_CHECK = "address_check"  # TLS on 443 with the target's name, to learn whom an address belongs to
+    RETRY = "retry"  # the failed step again, from a fresh socket
+    OTHER_RESOLVER = "other_resolver"  # the same name from a public or encrypted resolver
+    RESOLVER_HARMLESS_NAME = "resolver_harmless_name"  # the same resolver, a harmless name
+    OTHER_ADDRESS = "other_address"  # an address of the control or of another resolver, the target's name
+    HARMLESS_NAME = "harmless_name"  # the same address, a harmless server name or Host
+    UNRELATED_ADDRESS = "unrelated_address"  # an address that is not the platform's, the target's name
+    UNRELATED_HARMLESS = "unrelated_harmless"  # that address with a harmless name
+    OTHER_PORT = "other_port"  # the same address, another port that works elsewhere
+    CONTROL_CHECK = "control_check"  # at a control: the test vantage's own addresses
+
+
+class FailureDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What lies behind a failure string, where the system told: errno, X.509 verify code, TLS alert, reason."""
+
+    errno: int | None = None
+    verify_code: int | None = None
+    alert: str | None = None
+    reason: str | None = None
+
+
+class _Observation(msgspec.Struct, frozen=True, kw_only=True, tag_field="step"):
+    purpose: Purpose = Purpose.PATH
+    hop: int = 0  # 0 is the target's URL, 1 the first redirect
+    started_seconds: float = 0.0
+    elapsed_seconds: float = 0.0
+    failure: str | None = None
+    detail: FailureDetail | None = None
+    evidence: tuple[str, ...] = ()  # SHA-256 of the raw material, in order
+
+
+class DnsAnswer(msgspec.Struct, frozen=True):
+    """One record of an answer section: type A, AAAA or CNAME, value as text."""
+
+    type: str
+    value: str
+
+
+class LateReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A further reply to a query already answered: somebody on the path may have spoken first."""
+
+    elapsed_seconds: float
+    rcode: int
+    answers: tuple[DnsAnswer, ...]
+    evidence: str
+
+
+class DnsObservation(_Observation, frozen=True, kw_only=True, tag="dns"):
+    """One question to one resolver (RFC 1035, 7858, 8484).
+
+    `resolver` is `system` or the configured URL; a private address never appears in it.
+    """
+
+    host: str
+    query_type: str  # A or AAAA
+    resolver: str
+    transport: str  # udp, tcp, tls, https
+    rcode: int | None = None
+    answers: tuple[DnsAnswer, ...] = ()
+    ttls_seconds: tuple[int, ...] = ()  # one for each answer
+    late_replies: tuple[LateReply, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses in the answer, in its order."""
+        return tuple(answer.value for answer in self.answers if answer.type in {"A", "AAAA"})
+
+
+class TcpObservation(_Observation, frozen=True, kw_only=True, tag="tcp"):
+    """One connection attempt to one address."""
+
+    address: str
+    port: int
+
+
+class TlsObservation(_Observation, frozen=True, kw_only=True, tag="tls"):
+    """One handshake (RFC 8446) over a stream already open; the presented chain is kept whether it verifies or not."""
+
+    address: str
+    port: int
+    server_name: str | None  # None for a literal address: RFC 6066 section 3 allows none
+    offered_alpn: tuple[str, ...] = ()
+    version: str | None = None
+    cipher: str | None = None
+    alpn: str | None = None
+    chain: tuple[str, ...] = ()  # SHA-256 of each DER certificate, leaf first
+    leaf_issuer: str | None = None
+    leaf_not_before: int | None = None  # epoch seconds
+    leaf_not_after: int | None = None
+    leaf_covers_name: bool | None = None
+    earliest_expiry: int | None = None  # of the certificates presented, epoch seconds
+    certificate_failures: tuple[str, ...] = ()  # every defect, not the first alone
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+    @property
+    def verified(self) -> bool:
+        """Whether the peer proved that it holds a trusted certificate for the name asked."""
+        return self.failure is None and bool(self.chain)
+
+
+class HttpObservation(_Observation, frozen=True, kw_only=True, tag="http"):
+    """One request and its response (RFC 9110) over a connection already measured."""
+
+    url: str
+    address: str
+    port: int
+    is_tls: bool
+    method: str = "GET"
+    http_version: str | None = None
+    status_code: int | None = None
+    header_names: tuple[str, ...] = ()  # lower case, sorted
+    headers: tuple[tuple[str, str], ...] = ()  # the few values that rules read; see network/exchange.py
+    location: str | None = None  # the absolute URL of a redirect
+    title: str | None = None
+    body_bytes: int = 0  # after decoding, at most the cap
+    body_is_truncated: bool = False
+    body_digest: str | None = None  # first 128 bits of SHA-256, hex
+    text_found: bool | None = None  # whether the target's expected text is in the body; None if none is expected
+    first_byte_seconds: float | None = None  # from sending the request
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
+Observation = DnsObservation | TcpObservation | TlsObservation | HttpObservation
+
+
+def step_of(observation: Observation) -> Step:
+    """Return the step that an observation reports."""
+    return Step(str(observation.__struct_config__.tag))

@@ -1,0 +1,69 @@
+"""The seams: everything that touches the world, each a Protocol of a few methods with a twin in tests/fakes/."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import socket
+    from datetime import datetime
+
+    from monitor.model.measurement import Recording, Request
+    from monitor.model.vantage import VantageCheck, VantageInfo
+
+
+class Clock(Protocol):
+    """Time, handed in so that nothing below reads it by itself."""
+
+    def now(self) -> datetime:
+        """Return the current instant in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never jump; they stand still while the host is suspended."""
+        ...
+
+    def boottime(self) -> float:
+        """Return seconds that never jump and run on while the host is suspended."""
+        ...
+
+
+class Network(Protocol):
+    """Where the steps open their sockets: this host's, one interface, a proxy."""
+
+    async def connect_tcp(self, address: str, port: int) -> socket.socket:
+        """Return a connected non-blocking stream socket; raises OSError with the errno of the attempt."""
+        ...
+
+    async def connect_udp(self, address: str, port: int) -> socket.socket:
+        """Return a connected non-blocking datagram socket; raises OSError."""
+        ...
+
+
+class Vantage(Protocol):
+    """A place that measures: here on a network of ours, or elsewhere on an agent."""
+
+    info: VantageInfo
+
+    async def measure(self, request: Request) -> Recording:
+        """Measure one target; failures of the network are observations, never exceptions.
+
+        Raises VantageError if the vantage itself could not be used.
+        """
+        ...
+
+    async def check(self) -> VantageCheck:
+        """Run the vantage's sanity checks and see which network it is on."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what the vantage holds."""
+        ...
+
+
+class VantageError(Exception):
+    """The vantage could not be used: says nothing about any target. `reason` is a Reason value."""
+
+    def __init__(self, message: str, reason: str = "vantage_offline") -> None:
+        super().__init__(message)
+        self.reason = reason

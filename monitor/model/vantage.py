@@ -1,0 +1,58 @@
+"""Where a measurement is made from, and how healthy that place is."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from monitor.model.observation import Observation
+
+
+class Role(StrEnum):
+    """What a vantage is asked for."""
+
+    TEST = "test"
+    CONTROL = "control"
+    CIRCUMVENTION = "circumvention"
+
+
+class VantageState(StrEnum):
+    """Outcome of the sanity checks; anything but `online` makes every verdict of the round inconclusive."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    CAPTIVE = "captive"
+    DNS_BROKEN = "dns_broken"
+    TLS_INTERCEPTED = "tls_intercepted"
+    MOVED = "moved"
+    DEGRADED = "degraded"
+
+
+class NetworkIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """The network a vantage was observed on. The vantage's address itself is never kept."""
+
+    asn: int | None = None
+    name: str | None = None
+    country: str | None = None  # ISO 3166-1 alpha-2
+    resolver_asn: int | None = None
+
+
+class VantageInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What the configuration claims about a vantage; the network is observed, not claimed."""
+
+    name: str
+    kind: str
+    role: Role = Role.TEST
+    country: str | None = None
+    claimed_asn: int | None = None
+
+
+class VantageCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """One round of sanity checks: facts, the state drawn from them, and the network seen."""
+
+    vantage: str
+    started_at: datetime
+    state: VantageState
+    network: NetworkIdentity = NetworkIdentity()
+    observations: tuple[Observation, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,96 @@
+"""Conclusions: verdicts, transitions and incidents."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from monitor.model.observation import Step
+
+
+class Status(StrEnum):
+    """What an ordinary client at the vantage gets."""
+
+    ACCESSIBLE = "accessible"
+    BLOCKED = "blocked"
+    THROTTLED = "throttled"
+    WITHHELD = "withheld"
+    DOWN = "down"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Confidence(StrEnum):
+    """How an interference or refusal was established."""
+
+    CONFIRMED = "confirmed"
+    LIKELY = "likely"
+
+
+class Reason(StrEnum):
+    """Why a verdict is inconclusive."""
+
+    VANTAGE_OFFLINE = "vantage_offline"
+    CAPTIVE_PORTAL = "captive_portal"
+    VANTAGE_DNS_BROKEN = "vantage_dns_broken"
+    TLS_INTERCEPTED = "tls_intercepted"
+    VANTAGE_MOVED = "vantage_moved"
+    VANTAGE_DEGRADED = "vantage_degraded"
+    VANTAGE_UNREADY = "vantage_unready"  # no sanity check at hand
+    PROXY_FAILED = "proxy_failed"
+    INTERRUPTED = "interrupted"
+    LOCAL_FAULT = "local_fault"
+    INTERNAL_ERROR = "internal_error"
+    CHALLENGE = "challenge"
+    SERVER_DIFFERS = "server_differs"
+    CONTENT_UNCLEAR = "content_unclear"
+    NO_CONTROL = "no_control"
+    CONTROL_DISAGREES = "control_disagrees"
+    TRANSIENT = "transient"
+    INSUFFICIENT_DATA = "insufficient_data"
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The conclusion drawn from a measurement and its context, with the rule that drew it.
+
+    `mechanisms` are ordered labels `layer.outcome[.trigger]`; an accessible verdict may carry findings there.
+    """
+
+    status: Status
+    rule: str
+    because: str
+    rules_version: int
+    confidence: Confidence | None = None
+    layer: Step | None = None
+    mechanisms: tuple[str, ...] = ()
+    reason: Reason | None = None
+
+
+class SeriesState(StrEnum):
+    """What the detector holds to be true of one target at one vantage and network."""
+
+    UNKNOWN = "unknown"
+    ACCESSIBLE = "accessible"
+    NOT_ACCESSIBLE = "not_accessible"
+
+
+class DetectorState(msgspec.Struct, frozen=True, kw_only=True):
+    """State of the sequential detector after a round (detection.md section 2), stored so a restart forgets nothing."""
+
+    state: SeriesState = SeriesState.UNKNOWN
+    score: float = 0.0
+    accessible_rounds: int = 0  # kept accessible rounds in a row, while unknown
+    last_kept_at: datetime | None = None
+
+
+class Transition(msgspec.Struct, frozen=True, kw_only=True):
+    """A confirmed change for a target at a vantage; never made from a single unconfirmed round."""
+
+    target: str
+    vantage: str
+    at: datetime  # when it was confirmed
+    before: SeriesState
+    after: SeriesState
+    status: Status
+    score: float
+    last_before_at: datetime | None = None  # last round of the old state
+    first_after_at: datetime | None = None  # first round of the run that led here
