@@ -1,123 +1,233 @@
 """The typed configuration: every key of probes.yaml, its type, default and bound.
 
 Models are frozen and refuse unknown keys. Lengths of time are seconds, sizes are bytes, shares are fractions;
-`quantities.py` reads the written forms (5m, 64KiB, 10%).
+`quantities.py` reads the written forms (5m, 64KiB, 10%). docs/configuration.md explains each key.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, model_validator
 
+from monitor.config.fields import (
+    Address,
+    Cidr,
+    CountryCode,
+    Fingerprint,
+    HeaderText,
+    Interface,
+    IpAddress,
+    ListenAddress,
+    LocalFile,
+    LocalPath,
+    Name,
+    OneOrMany,
+    Pattern,
+    PlainName,
+    Resolver,
+    SecretText,
+    Url,
+    WhoAmI,
+    Whole,
+)
 from monitor.config.quantities import Bytes, Seconds, Share
-from monitor.config.fields import Address, Cidr, CountryCode, Name, Pattern, PlainName, Resolver, Url
 from monitor.model.vantage import Role
+
+# A key of the left name holds the path of a file whose text becomes the secret of the right name.
+SECRET_FILES: Final = {"token_file": "token"}
+CONTROL_SITES_PLATFORM: Final = "control-sites"  # what targets under `control_sites` have as their platform
+
+Deadline = Annotated[Seconds, Field(gt=0)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class Section(BaseModel):
     """A mapping of probes.yaml."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, written: Any) -> Any:
+        """Read a heading whose keys are all commented out as an empty mapping."""
+        return {} if written is None else written
 
 
 class Timeouts(Section):
-    """Deadlines of the steps (docs/configuration.md, "timeouts")."""
+    """Deadlines of the steps."""
 
-    dns: Seconds = 4.0
-    tcp: Seconds = 10.0
-    tls: Seconds = 10.0
-    http: Seconds = 10.0
-    total: Seconds = 45.0  # of one routine measurement; a deep run adds at most 60 s less this
+    dns: Deadline = 4.0
+    tcp: Deadline = 10.0
+    tls: Deadline = 10.0
+    http: Deadline = 10.0
+    total: Annotated[Deadline, Field(le=60)] = 45.0  # of one routine measurement; a deep run adds what is left of 60 s
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> "Timeouts":
+        longest = max(self.dns, self.tcp, self.tls, self.http)
+        if longest > self.total:
+            raise ValueError(
+                f"a step may not take longer ({longest:g} s) than the whole measurement ({self.total:g} s)"
+            )
+        return self
 
 
 class Defaults(Section):
     """What every target has unless it says otherwise."""
 
-    interval: Seconds = 300.0
-    jitter: Share = 0.1
+    interval: Deadline = 300.0
+    jitter: Annotated[Share, Field(lt=1)] = 0.1
     timeouts: Timeouts = Timeouts()
     body_limit: Annotated[Bytes, Field(ge=1024, le=16 * 1024 * 1024)] = 65_536
-    redirects: Annotated[int, Field(ge=0, le=10)] = 10
-    user_agent: str = "Mozilla/5.0 (compatible; access-monitor; +https://github.com/access-monitor)"
+    redirects: Annotated[Whole, Field(ge=0, le=10)] = 10
+    user_agent: HeaderText = "Mozilla/5.0 (compatible; access-monitor; +https://github.com/access-monitor)"
     # For cleartext requests, which the path can read: names neither the tool nor a contact.
-    cleartext_user_agent: str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+    cleartext_user_agent: HeaderText = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
     # Below five minutes a test is impolite to the platform and conspicuous on the line; on lines of your own only.
     allow_fast_interval: bool = False
 
 
 class Expect(Section):
-    """What a target shows where nothing interferes; `expect: tls` and `expect: tcp` are short forms of `until`."""
+    """What a target shows where nothing interferes; `expect: tls`, `expect: tcp` and `expect: 200` are short forms."""
 
     until: Literal["tcp", "tls", "http"] = "http"
-    status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = ()
-    title: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    status: Annotated[tuple[Annotated[Whole, Field(ge=100, le=599)], ...], OneOrMany] = ()  # none named: any 2xx
+    title: Text | None = None
     text: Pattern | None = None
     final_host: Name | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, written: Any) -> Any:
+        match written:
+            case bool():
+                return written
+            case int() | list():
+                return {"status": written}
+            case str():
+                return {"until": written} if not written.isdigit() else {"status": written}
+            case _:
+                return written
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Expect":
+        if self.until != "http" and (self.status or self.title or self.text or self.final_host):
+            raise ValueError(
+                f"until: {self.until} stops before the page that status, title, text or final_host describe"
+            )
+        return self
+
 
 class TargetConfig(Section):
-    """One URL to measure."""
+    """One URL to measure; a target without other keys may be written as its URL alone."""
 
     url: Url
     probe: PlainName = "web"
     expect: Expect = Expect()
-    interval: Seconds | None = None
-    vantages: tuple[PlainName, ...] | None = None  # all test vantages by default
+    interval: Deadline | None = None
+    vantages: Annotated[tuple[PlainName, ...], Field(min_length=1)] | None = None  # all but controls by default
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, written: Any) -> Any:
+        return {"url": written} if isinstance(written, str) else written
+
+    @model_validator(mode="after")
+    def _handshake_exists(self) -> "TargetConfig":
+        if self.expect.until == "tls" and self.url[:5].lower() == "http:":
+            raise ValueError("expects a TLS handshake, which an http:// address does not have")
+        return self
 
 
 class PlatformConfig(Section):
     """What people call it, and the targets that stand for it."""
 
-    name: str | None = None
+    name: Text | None = None
     targets: Annotated[dict[PlainName, TargetConfig], Field(min_length=1)]
 
 
 class VantageConfig(Section):
-    """Keys that every kind of vantage has; a kind adds its own (`monitor/vantages/KIND.py`, class `Options`)."""
+    """Keys that every kind of vantage has; each kind below adds its own."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    kind: PlainName
+    kind: str
     role: Role = Role.TEST
     country: CountryCode | None = None
-    asn: Annotated[int, Field(ge=1, le=4_294_967_295)] | None = None
-    resolvers: Annotated[tuple[Resolver, ...], Field(min_length=1)] = ("system",)
-    concurrency: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    asn: Annotated[Whole, Field(ge=1, le=4_294_967_295)] | None = None
+    resolvers: Annotated[tuple[Resolver, ...], OneOrMany, Field(min_length=1)] = ("system",)
+    concurrency: Annotated[Whole, Field(ge=1, le=10_000)] = 1000
+
+
+class DirectOptions(VantageConfig):
+    """A vantage on this host's own network."""
+
+    kind: Literal["direct"]
+    source_address: IpAddress | None = None
+    interface: Interface | None = None
+
+
+class AgentOptions(VantageConfig):
+    """A vantage that `monitor agent serve` offers elsewhere."""
+
+    kind: Literal["agent"]
+    url: Url
+    token: SecretText
+    token_file: Path | None = None
+    fingerprint: Fingerprint | None = None  # of the agent's own certificate; lower-case hex without colons
+    insecure: bool = False  # allows http:// to an agent that is not on this host
+
+    @model_validator(mode="after")
+    def _identified(self) -> "AgentOptions":
+        if self.url[:6].lower() == "https:" and self.fingerprint is None:
+            raise ValueError("an https agent needs the fingerprint that `monitor agent serve` prints")
+        return self
+
+
+VANTAGE_KINDS: Final = {
+    get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in (AgentOptions, DirectOptions)
+}
+AnyVantage = Annotated[DirectOptions | AgentOptions, Discriminator("kind")]
 
 
 class FollowUpConfig(Section):
     """What a deep run compares with."""
 
     enabled: bool = True
-    concurrency: Annotated[int, Field(ge=1, le=1000)] = 20
-    # Widely used, uncontroversial, served by many addresses' owners: sent to the target's address in place of its name.
+    concurrency: Annotated[Whole, Field(ge=1, le=1000)] = 20
+    # Uncontroversial: stands in place of the target's name at the target's own address.
     harmless_name: Name = "www.example.com"
-    resolvers: tuple[Resolver, ...] = ("udp://9.9.9.9", "tcp://9.9.9.9", "https://dns.quad9.net/dns-query@9.9.9.9")
-    # A host that has nothing to do with any platform: it is asked for the target's name.
-    unrelated: str = "www.example.com:443"
-    retries: Annotated[int, Field(ge=0, le=5)] = 2
-    retry_wait: Seconds = 5.0
+    resolvers: Annotated[tuple[Resolver, ...], OneOrMany] = (
+        "udp://9.9.9.9",
+        "tcp://9.9.9.9",
+        "https://dns.quad9.net/dns-query@9.9.9.9",
+    )
+    # Asked for the target's name. It must not stand on a delivery network that might really serve that name.
+    unrelated: Address = "www.debian.org:443"
+    retries: Annotated[Whole, Field(ge=0, le=5)] = 2
+    retry_wait: Annotated[Seconds, Field(le=20)] = 5.0
     refresh: Seconds = 3600.0  # an unchanged symptom is isolated again after this long
 
 
 class SanityConfig(Section):
-    """Checks that tell a sick line from a blocked platform (docs/verdicts.md, "Vantage sanity")."""
+    """Checks that tell a sick line from a blocked platform (docs/verdicts.md, "Vantage sanity").
+
+    The defaults stand on networks of operators that serve no platform of the shipped file, so that blocking a platform
+    with all its addresses, or a failing delivery network, does not look like a line that is down.
+    """
 
     enabled: bool = True
     max_age: Annotated[Seconds, Field(ge=1, le=60)] = 60.0
-    dns_names: tuple[Name, ...] = ("www.example.com", "www.debian.org", "www.iana.org")
-    nxdomain_zone: Name | None = "example.com"
-    anchors: tuple[str, ...] = ("1.1.1.1:443", "8.8.8.8:443", "9.9.9.9:443")
-    # URL → what a good answer shows: a status (204) or text in the body.
-    portals: dict[Url, int | str] = Field(
-        default_factory=lambda: {
-            "http://detectportal.firefox.com/success.txt": "success",
-            "http://network-test.debian.org/nm": "NetworkManager is online",
-        }
-    )
-    tls_hosts: tuple[str, ...] = ("www.cloudflare.com:443", "www.debian.org:443", "www.iana.org:443")
-    # Who am I: a DNS name whose answer is the asker's public address, and the resolver that answers it.
-    whoami: str | None = "o-o.myaddr.l.google.com TXT @ 216.239.32.10"
+    dns_names: tuple[Name, ...] = ("www.debian.org", "www.freebsd.org", "www.openbsd.org")
+    # A random label under it must not exist. (Some DNS providers answer "exists, but empty" instead; not this one.)
+    nxdomain_zone: Name | None = "debian.org"
+    anchors: tuple[Address, ...] = ("1.1.1.1:443", "8.8.8.8:443", "9.9.9.9:443")
+    # URL → what a good answer shows: a status (204) or text in the body. Both are what desktops ask anyway.
+    portals: dict[Url, Annotated[Whole, Field(ge=100, le=599)] | Text] = {
+        "http://network-test.debian.org/nm": "NetworkManager is online",
+        "http://ping.archlinux.org/nm-check.txt": "NetworkManager is online",
+    }
+    tls_hosts: tuple[Address, ...] = ("www.debian.org:443", "www.freebsd.org:443", "www.openbsd.org:443")
+    # Who am I: a DNS name whose answer is the asker's public address, and the server that answers it.
+    whoami: WhoAmI | None = "myip.opendns.com A @ 208.67.222.222"
     origin_zone: Name | None = "origin.asn.cymru.com"
     asn_zone: Name | None = "asn.cymru.com"
 
@@ -125,57 +235,57 @@ class SanityConfig(Section):
 class NetworkConfig(Section):
     """Exceptions for laboratories and special networks."""
 
-    allowed_bogons: tuple[Cidr, ...] = ()  # never connected to unless listed
+    allowed_bogons: Annotated[tuple[Cidr, ...], OneOrMany] = ()  # never connected to unless listed
 
 
 class TlsConfig(Section):
     """Trust store; SSL_CERT_FILE is honoured and `ca_file` overrides it."""
 
-    ca_file: Path | None = None
+    ca_file: LocalFile | None = None
 
 
 class GeoConfig(Section):
     """A MaxMind-format file that maps addresses to ASN and country."""
 
-    database: Path | None = None
+    database: LocalFile | None = None
 
 
 class Retention(Section):
     """How long rows are kept; transitions, incidents and events stay for ever."""
 
-    measurements: Seconds = 400 * 86400.0
-    evidence: Seconds = 30 * 86400.0  # of accessible measurements; what supports another verdict stays
-    rollups: Seconds = 10 * 366 * 86400.0
+    measurements: Deadline = 400 * 86_400.0
+    evidence: Deadline = 30 * 86_400.0  # of accessible measurements; what supports another verdict stays
+    rollups: Deadline = 10 * 366 * 86_400.0
 
 
 class StorageConfig(Section):
     """Where the SQLite file lies. A relative path is taken from the folder of probes.yaml."""
 
-    path: Path = Path("data/monitor.db")
+    path: Annotated[LocalPath, Field(validate_default=True)] = Path("data/monitor.db")
     retention: Retention = Retention()
-    spool_rows: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000  # runs kept in memory while the file is unusable
+    spool_rows: Annotated[Whole, Field(ge=10, le=1_000_000)] = 10_000  # runs kept in memory while the file is unusable
 
 
 class ProbeEndpoint(Section):
     """`/probe` measures configured targets only, unless this allows others."""
 
-    allow_hosts: tuple[Name, ...] = ()
+    allow_hosts: Annotated[tuple[Name, ...], OneOrMany] = ()
     timeout_offset: Seconds = 0.5
 
 
 class ServerConfig(Section):
     """The daemon's HTTP side."""
 
-    listen: Address = "127.0.0.1:9817"
+    listen: ListenAddress = "127.0.0.1:9817"
     probe: ProbeEndpoint = ProbeEndpoint()
-    token: SecretStr | None = None  # if set, POST /-/reload, /probe and /api want `Authorization: Bearer …`
+    token: SecretText | None = None  # if set, POST /-/reload, /probe and /api want `Authorization: Bearer …`
     token_file: Path | None = None
 
 
 class DataConfig(Section):
     """A ceiling for the traffic of measurements."""
 
-    monthly_mb: Annotated[float, Field(gt=0)] | None = None
+    monthly_mb: Annotated[float, Field(gt=0)] | None = None  # of all vantages; intervals are stretched until it holds
 
 
 class Configuration(Section):
@@ -188,9 +298,9 @@ class Configuration(Section):
     geo: GeoConfig = GeoConfig()
     sanity: SanityConfig = SanityConfig()
     follow_ups: FollowUpConfig = FollowUpConfig()
-    storage: StorageConfig = StorageConfig()
+    storage: StorageConfig = Field(default_factory=dict, validate_default=True)  # validated: its path has a folder
     server: ServerConfig = ServerConfig()
     data: DataConfig = DataConfig()
-    vantages: Annotated[dict[PlainName, VantageConfig], Field(min_length=1)]
+    vantages: Annotated[dict[PlainName, AnyVantage], Field(min_length=1)]
     platforms: Annotated[dict[PlainName, PlatformConfig], Field(min_length=1)]
     control_sites: dict[PlainName, TargetConfig] = Field(default_factory=dict)

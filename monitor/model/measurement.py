@@ -91,6 +91,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     target: Target
     resolvers: tuple[str, ...] = ("system",)  # the first is the system path; follow-ups name the others
     limits: Limits = Limits()
-    user_agent: str = ""
+    user_agent: str = ""  # over TLS; an empty one sends no header
+    cleartext_user_agent: str = ""  # the path can read it, so it names neither the tool nor a contact
     allowed_bogons: tuple[str, ...] = ()
     follow_ups: tuple[FollowUp, ...] = ()

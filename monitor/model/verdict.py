@@ -80,6 +80,9 @@ class DetectorState(msgspec.Struct, frozen=True, kw_only=True):
     score: float = 0.0
     accessible_rounds: int = 0  # kept accessible rounds in a row, while unknown
     last_kept_at: datetime | None = None
+    last_state_at: datetime | None = None  # last kept round that spoke for `state` while the score was 0
+    run_started_at: datetime | None = None  # first round since the score left 0
+    settled: SeriesState = SeriesState.UNKNOWN  # the last state that was known; outlives a long silence
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""Draws verdicts from stored facts: pure, total, by rules that are rows."""

@@ -1,0 +1,37 @@
+"""What a measurement is judged by, beside its own observations."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from monitor.classify.fingerprints import FINGERPRINTS, Fingerprint
+from monitor.model.measurement import Measurement
+from monitor.model.target import Expectation
+from monitor.model.vantage import VantageState
+from monitor.model.verdict import Reason
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything but the measurement that a verdict may rest on; JSON keeps it exact.
+
+    `controls` holds one measurement for each usable control vantage, no older than the round allows; it may include
+    observations of purpose `control_check` about the test vantage's addresses. `isolation` is a recent deep run of the
+    same target and vantage: its follow-ups count as this round's if the symptom is the same. `bodies` maps the SHA-256
+    of http_response evidence (head, empty line, body) to its bytes, as far as at hand.
+    """
+
+    expectation: Expectation = Expectation()
+    sanity_enabled: bool = True
+    state_before: VantageState | None = None
+    state_after: VantageState | None = None
+    controls: tuple[Measurement, ...] = ()
+    has_control_vantage: bool = False
+    isolation: Measurement | None = None
+    known_addresses: frozenset[str] = frozenset()  # proven earlier with a certificate for the target's host
+    allowed_bogons: tuple[str, ...] = ()  # CIDR ranges that count as ordinary addresses
+    fingerprints: tuple[Fingerprint, ...] = FINGERPRINTS
+    bodies: Mapping[str, bytes] = {}
+    asn_of: Mapping[str, int] = {}  # by address, as far as known
+    country: str | None = None  # of the vantage, ISO 3166-1 alpha-2
+    harmless_name: str = ""
+    fault: Reason | None = None  # the round itself failed: vantage error, interruption, our own mistake

@@ -1,0 +1,271 @@
+"""Which further looks isolate a cause: decided here, carried out by a vantage (measurement.md section 6).
+
+Stage by stage, each drawn from what has been seen so far:
+
+1. other resolvers for the host, a harmless name for the same resolver, the failed step again;
+2. addresses not tried yet; a harmless name at the same address; the target's name at an unrelated one; another port;
+3. the target's name again, after the harmless one passed; a harmless name at another address that failed too.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+import msgspec
+
+from monitor.classify.context import Context
+from monitor.classify.facts import OWN_NAME, Endpoint, Facts
+from monitor.classify.mechanisms import LAYERS, outcome_of
+from monitor.classify.path import Hop, Path, is_v6
+from monitor.model.measurement import FollowUp, Measurement
+from monitor.model.observation import (
+    DnsObservation,
+    HttpObservation,
+    Purpose,
+    Step,
+    TcpObservation,
+    TlsObservation,
+    step_of,
+)
+from monitor.model.target import Expectation
+
+MAX_ADDRESSES_PER_FAMILY: Final = 4
+MAX_CONTROL_CHECKS: Final = 8
+_FIRST: Final = frozenset({Purpose.OTHER_RESOLVER, Purpose.RESOLVER_HARMLESS_NAME, Purpose.RETRY})
+_SECOND: Final = frozenset(
+    {
+        Purpose.OTHER_ADDRESS,
+        Purpose.HARMLESS_NAME,
+        Purpose.UNRELATED_ADDRESS,
+        Purpose.UNRELATED_HARMLESS,
+        Purpose.OTHER_PORT,
+    }
+)
+
+
+class FollowUpSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deep run compares with, from the configuration; `unrelated_address` empty: none."""
+
+    harmless_name: str
+    resolvers: tuple[str, ...] = ()
+    unrelated_address: str = ""
+    unrelated_port: int = 443
+    retries: int = 2
+    retry_wait_seconds: float = 5.0
+    max_follow_ups: int = 24
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """Builds the follow-ups about one hop."""
+
+    hop: Hop
+    settings: FollowUpSettings
+
+    @property
+    def _authority(self) -> str:
+        place = self.hop.place
+        host = f"[{place.host}]" if is_v6(place.host) else place.host
+        return f"{host}:{place.port}" if place.names_port else host
+
+    @property
+    def _url(self) -> str:
+        return self.hop.response.url if self.hop.response else f"{self.hop.place.scheme}://{self._authority}/"
+
+    def lookup(self, purpose: Purpose, host: str, resolver: str, query_type: str = "A", wait: float = 0) -> FollowUp:
+        return FollowUp(
+            purpose=purpose, until="dns", hop=self.hop.index, host=host, resolver=resolver, query_type=query_type,
+            wait_seconds=wait,
+        )  # fmt: skip
+
+    def own(self, purpose: Purpose, until: Step, address: str, port: int, wait: float = 0) -> FollowUp:
+        """Return a look with the target's own name at an address."""
+        place = self.hop.place
+        return FollowUp(
+            purpose=purpose, until=until, hop=self.hop.index, host=self._authority, address=address, port=port,
+            server_name=None if place.is_literal else place.host, url=self._url, wait_seconds=wait,
+        )  # fmt: skip
+
+    def harmless(self, purpose: Purpose, until: Step, address: str, port: int) -> FollowUp:
+        """Return a look with a harmless name at an address; an HTTP request goes in cleartext."""
+        name = self.settings.harmless_name
+        authority = f"{name}:{port}" if self.hop.place.names_port else name
+        return FollowUp(
+            purpose=purpose, until=until, hop=self.hop.index, host=authority, address=address, port=port,
+            server_name=name, url=f"http://{authority}/",
+        )  # fmt: skip
+
+
+def follow_ups(measurement: Measurement, context: Context, settings: FollowUpSettings) -> tuple[FollowUp, ...]:
+    """Return the next looks for a measurement so far, () when there is nothing more to learn.
+
+    `measurement` holds what earlier stages brought, on one clock (starts counted from the start of the first run). A
+    stage whose looks brought nothing at all would be asked for again: the caller stops there.
+    """
+    facts = Facts(measurement, msgspec.structs.replace(context, isolation=None))
+    seen = [one for one in measurement.observations if one.purpose in _FIRST | _SECOND]
+    # A connection opened only to go on over it is no look of its own.
+    room = settings.max_follow_ups - sum(step_of(one) is not Step.TCP or one.failure is not None for one in seen)
+    purposes = {one.purpose for one in seen}
+    if room <= 0 or facts.is_transient:
+        return ()
+    genuine = facts.differing_response is not None
+    stages = ((_again, _FIRST),) if genuine else ((_first, _FIRST), (_second, _SECOND), (_third, frozenset()))
+    for stage, done in stages:
+        if purposes.isdisjoint(done) and (wanted := tuple(stage(facts, settings))):
+            return wanted[:room]
+    return ()
+
+
+def _again(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
+    """Ask the genuine server, which answered otherwise than expected, once more."""
+    response = facts.differing_response
+    if response is not None and settings.retries:
+        look = _Looks(facts.end.hop, settings)
+        yield look.own(Purpose.RETRY, Step.HTTP, response.address, response.port, settings.retry_wait_seconds)
+
+
+def _first(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
+    hop = facts.end.hop
+    look = _Looks(hop, settings)
+    if hop.dns and not hop.place.is_literal:
+        types = ("A", "AAAA") if any(is_v6(address) for address in hop.addresses) else ("A",)
+        for resolver in settings.resolvers:
+            for query_type in types:
+                yield look.lookup(Purpose.OTHER_RESOLVER, hop.place.host, resolver, query_type)
+        yield look.lookup(Purpose.RESOLVER_HARMLESS_NAME, settings.harmless_name, _resolver_of(hop))
+    for again in range(1, settings.retries):
+        wait = settings.retry_wait_seconds
+        if facts.failed and facts.end.layer is Step.DNS:
+            yield look.lookup(Purpose.RETRY, hop.place.host, _resolver_of(hop), wait=again * wait)
+        for one in _failures(facts, hop):
+            yield look.own(Purpose.RETRY, step_of(one), one.address, one.port, wait)
+
+
+def _second(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
+    hop = facts.end.hop
+    look = _Looks(hop, settings)
+    failures = [one for one in _failures(facts, hop) if not facts.is_suspect(hop, one.address)]
+    for one in failures:
+        yield from _harmless_looks(look, one, settings)
+        if isinstance(one, TcpObservation):
+            yield look.own(Purpose.OTHER_PORT, Step.TCP, one.address, 443 if one.port != 443 else 80)
+    if facts.failed:
+        yield from _other_addresses(facts, look)
+
+
+def _third(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
+    hop = facts.end.hop
+    look = _Looks(hop, settings)
+    observations = facts.measurement.observations
+    for one in _failures(facts, hop):
+        if facts.is_suspect(hop, one.address) or isinstance(one, TcpObservation):
+            continue
+        here = [
+            other
+            for other in observations
+            if not isinstance(other, DnsObservation)
+            and (step_of(other), other.address, other.port) == (step_of(one), one.address, one.port)
+        ]
+        passed_at = [other.started_seconds for other in here if other.purpose is Purpose.HARMLESS_NAME]
+        tried_at = [other.started_seconds for other in here if other.purpose in OWN_NAME]
+        if passed_at and settings.retries and max(tried_at) < max(passed_at):
+            yield look.own(Purpose.RETRY, step_of(one), one.address, one.port, settings.retry_wait_seconds)
+        elif not passed_at and one.purpose is Purpose.OTHER_ADDRESS:
+            yield from _harmless_looks(look, one, settings)
+
+
+def _harmless_looks(look: _Looks, one: Endpoint, settings: FollowUpSettings) -> Iterator[FollowUp]:
+    if isinstance(one, TlsObservation):
+        yield look.harmless(Purpose.HARMLESS_NAME, Step.TLS, one.address, one.port)
+        if settings.unrelated_address and one.server_name is not None:
+            stranger = settings.unrelated_address, settings.unrelated_port
+            yield look.own(Purpose.UNRELATED_ADDRESS, Step.TLS, *stranger)
+            yield look.harmless(Purpose.UNRELATED_HARMLESS, Step.TLS, *stranger)
+    elif isinstance(one, HttpObservation) and not one.is_tls:
+        yield look.harmless(Purpose.HARMLESS_NAME, Step.HTTP, one.address, one.port)
+
+
+def _other_addresses(facts: Facts, look: _Looks) -> Iterator[FollowUp]:
+    """Addresses not tried yet: the system resolver's own first, then the controls' and the other resolvers'."""
+    hop, place = look.hop, look.hop.place
+    others = facts.other_resolvers(hop)
+    views = [
+        hop.addresses,
+        *(theirs.addresses for theirs in facts.control_hops(hop)),
+        *(one.addresses for one in sorted(others, key=lambda one: (one.transport == "udp", one.resolver))),
+    ]
+    tried = {one.address for one in hop.tcp}
+    found = dict.fromkeys(one for view in views for one in facts.path.usable(sorted(view)) if one not in tried)
+    v6_works = any(one.failure is None and is_v6(one.address) for one in hop.tcp)
+    for v6, family in groupby(sorted(found, key=is_v6), key=is_v6):
+        if v6 and not v6_works:
+            continue
+        for address in list(family)[:MAX_ADDRESSES_PER_FAMILY]:
+            until = _depth(facts.context.expectation)
+            # A browser goes on to the system resolver's own addresses; the others only have to prove themselves.
+            if place.scheme == "https" and until is Step.HTTP and address not in hop.addresses:
+                until = Step.TLS
+            yield look.own(Purpose.OTHER_ADDRESS, until, address, place.port)
+            if place.scheme == "http" and not place.names_port:
+                yield look.own(Purpose.OTHER_ADDRESS, Step.TLS, address, 443)
+
+
+def _depth(expectation: Expectation) -> Step:
+    if expectation.tcp_only:
+        return Step.TCP
+    return Step.TLS if expectation.tls_only else Step.HTTP
+
+
+def _failures(facts: Facts, hop: Hop) -> list[Endpoint]:
+    """One failed endpoint for each step and port of a hop: not suspect, on the path, IPv4 where there is a choice."""
+    found = [
+        one
+        for one in facts.measurement.observations
+        if not isinstance(one, DnsObservation)
+        and one.hop == hop.index
+        and one.purpose in {Purpose.PATH, Purpose.ADDRESS_CHECK, Purpose.OTHER_ADDRESS}
+        and outcome_of(one) is not None
+    ]
+
+    def worth(one: Endpoint) -> tuple[bool, bool, bool, str]:
+        is_other = one.purpose is Purpose.OTHER_ADDRESS
+        return facts.is_suspect(hop, one.address), is_other, is_v6(one.address), one.address
+
+    best: dict[tuple[int, int], Endpoint] = {}
+    for one in sorted(found, key=worth):
+        best.setdefault((LAYERS.index(step_of(one)), one.port), one)
+    return [best[key] for key in sorted(best)]
+
+
+def _resolver_of(hop: Hop) -> str:
+    """Return how the path's resolver is asked for again; a private one is the system's."""
+    resolver = hop.dns[0].resolver if hop.dns else "system"
+    return resolver if "://" in resolver else "system"
+
+
+def control_checks(measurement: Measurement, allowed_bogons: tuple[str, ...] = ()) -> tuple[FollowUp, ...]:
+    """Return the test vantage's own endpoints, to be tried by a control: a dead address is no blocked one."""
+    path = Path(measurement, Expectation(), allowed_bogons)
+    wanted: dict[tuple[int, str, int], FollowUp] = {}
+    for hop in path.hops:
+        for one in _in_order(hop.endpoints):
+            if not path.usable((one.address,)) or isinstance(one, HttpObservation):
+                continue
+            is_tls = isinstance(one, TlsObservation) or one.port == 443
+            wanted[(hop.index, one.address, one.port)] = FollowUp(
+                purpose=Purpose.CONTROL_CHECK,
+                until="tls" if is_tls else "tcp",
+                hop=hop.index,
+                host=hop.place.host,
+                address=one.address,
+                port=one.port,
+                server_name=hop.place.host if is_tls and not hop.place.is_literal else None,
+            )
+    # The last hop first: that is where something went wrong.
+    return tuple(sorted(wanted.values(), key=lambda one: (-one.hop, is_v6(one.address))))[:MAX_CONTROL_CHECKS]
+
+
+def _in_order(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+    return sorted(endpoints, key=lambda one: (LAYERS.index(step_of(one)), one.address, one.port))

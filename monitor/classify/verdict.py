@@ -1,0 +1,111 @@
+"""The verdict on one measurement: the first rule that matches, and its sentence."""
+
+from typing import Final
+
+from monitor.classify.context import Context
+from monitor.classify.facts import Facts
+from monitor.classify.mechanisms import Mechanism, labels
+from monitor.classify.path import Hop
+from monitor.classify.rules import RULES, RULES_VERSION, Rule
+from monitor.model.failure import Failure
+from monitor.model.measurement import Measurement
+from monitor.model.observation import Step
+from monitor.model.verdict import Reason, Status, Verdict
+
+_LAYER_WORDS: Final = {Step.DNS: "name lookup", Step.TCP: "connection", Step.TLS: "TLS handshake", Step.HTTP: "request"}
+_REASON_WORDS: Final = {
+    Reason.VANTAGE_OFFLINE: "its line was down",
+    Reason.CAPTIVE_PORTAL: "a captive portal stands in the way",
+    Reason.VANTAGE_DNS_BROKEN: "its name lookups do not work",
+    Reason.TLS_INTERCEPTED: "something on its line intercepts all TLS",
+    Reason.VANTAGE_MOVED: "it moved to another network",
+    Reason.VANTAGE_DEGRADED: "its line is much slower than usual",
+    Reason.VANTAGE_UNREADY: "no check of its line is at hand",
+    Reason.CONTROL_DISAGREES: "the controls disagree about it",
+    Reason.CONTENT_UNCLEAR: "what was served is neither what is expected nor plainly a replacement",
+    Reason.INSUFFICIENT_DATA: "what was seen does not suffice for a conclusion",
+}
+
+
+def classify(measurement: Measurement, context: Context) -> Verdict:
+    """Return the verdict on a measurement; total: every input gets one, and none raises."""
+    facts = Facts(measurement, context)
+    rule = next(rule for rule in RULES if rule.when(facts))
+    mechanisms = rule.mechanisms(facts)
+    confidence = rule.confidence(facts) if callable(rule.confidence) else rule.confidence
+    if rule.status is Status.ACCESSIBLE and not mechanisms:
+        confidence = None
+    reason = rule.reason(facts) if rule.reason else None
+    return Verdict(
+        status=rule.status,
+        confidence=confidence,
+        layer=_layer(facts, rule, mechanisms),
+        mechanisms=labels(mechanisms),
+        reason=reason,
+        rule=rule.id,
+        because=_sentence(facts, rule, mechanisms, reason),
+        rules_version=RULES_VERSION,
+    )
+
+
+def over_verified_tls(measurement: Measurement, context: Context) -> bool:
+    """Tell whether the system path ended over verified TLS, whatever the server then said."""
+    return Facts(measurement, context).over_verified_tls
+
+
+def _layer(facts: Facts, rule: Rule, mechanisms: tuple[Mechanism, ...]) -> Step | None:
+    """Return the layer at fault: where the path ended, unless only other layers were shown to be wrong."""
+    if rule.status is Status.ACCESSIBLE:
+        return None
+    ended = facts.end.layer
+    blamed = [one.layer for one in mechanisms]
+    return ended if not blamed or ended in blamed else blamed[0]
+
+
+def _sentence(facts: Facts, rule: Rule, mechanisms: tuple[Mechanism, ...], reason: Reason | None) -> str:
+    on_path = [one for one in mechanisms if one.on_path] or list(mechanisms)
+    blamed = facts.end.hop.index if rule.status is not Status.BLOCKED or not on_path else on_path[-1].hop
+    hop = facts.path.hop(blamed) or facts.end.hop
+    words = " and ".join(dict.fromkeys(one.words for one in _by_layer(mechanisms)))
+    sentence = rule.because.format_map(
+        {
+            "host": _host(hop),
+            "layer": _LAYER_WORDS[facts.end.layer],
+            "words": words,
+            "findings": f", although interference was seen: {words}" if mechanisms else "",
+            "why": _REASON_WORDS.get(reason, "the reason is not known") if reason else "",
+            "trouble": _trouble(facts),
+            "gone": ", and elsewhere the name no longer exists" if _is_gone(facts, hop) else "",
+        }
+    )
+    return sentence[:1].upper() + sentence[1:] if not sentence.startswith(hop.place.printable_host) else sentence
+
+
+def _by_layer(mechanisms: tuple[Mechanism, ...]) -> list[Mechanism]:
+    """One mechanism for each label, in the labels' order."""
+    best = {one.label: one for one in sorted(mechanisms, key=lambda one: one.trigger)}
+    return [best[label] for label in labels(Mechanism(one.layer, one.outcome, one.hop) for one in best.values())]
+
+
+def _host(hop: Hop) -> str:
+    host = hop.place.printable_host or "this target"
+    if not hop.index:
+        return host
+    return f"{host} (after {hop.index} redirect{'s' if hop.index != 1 else ''})"
+
+
+def _trouble(facts: Facts) -> str:
+    end = facts.end
+    host, layer = _host(end.hop), _LAYER_WORDS[end.layer]
+    if facts.failed:
+        return f"the {layer} with {host} failed"
+    if not end.complete:
+        return f"the {layer} with {host} was not carried out"
+    return f"{host} served a page that nothing vouches for"
+
+
+def _is_gone(facts: Facts, hop: Hop) -> bool:
+    theirs = [one for control in facts.control_hops(hop) for one in control.dns] or list(facts.other_resolvers(hop))
+    return bool(theirs) and all(
+        one.failure == Failure.DNS_NXDOMAIN_ERROR or (one.query_type != "A" and not one.addresses) for one in theirs
+    )

@@ -1,0 +1,119 @@
+"""Measurements and verdicts as a person reads them on a terminal. Nothing that a server sent is printed."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from monitor.model.observation import (
+    DnsObservation,
+    HttpObservation,
+    Observation,
+    Purpose,
+    TcpObservation,
+    TlsObservation,
+)
+from monitor.model.outcome import Outcome
+from monitor.model.vantage import NetworkIdentity
+from monitor.model.verdict import Status
+
+STYLES = {
+    Status.ACCESSIBLE: "bold green",
+    Status.BLOCKED: "bold red",
+    Status.THROTTLED: "bold yellow",
+    Status.WITHHELD: "bold magenta",
+    Status.DOWN: "bold blue",
+    Status.INCONCLUSIVE: "bold bright_black",
+}
+PURPOSES = {
+    Purpose.PATH: "the ordinary way",
+    Purpose.ADDRESS_CHECK: "whose address is it",
+    Purpose.RETRY: "again",
+    Purpose.OTHER_RESOLVER: "another resolver",
+    Purpose.RESOLVER_HARMLESS_NAME: "the same resolver, a harmless name",
+    Purpose.OTHER_ADDRESS: "another address of the name",
+    Purpose.HARMLESS_NAME: "the same address, a harmless name",
+    Purpose.UNRELATED_ADDRESS: "an unrelated address, the target's name",
+    Purpose.UNRELATED_HARMLESS: "the unrelated address, a harmless name",
+    Purpose.OTHER_PORT: "another port",
+    Purpose.CONTROL_CHECK: "asked of the control",
+}
+
+
+def network_words(network: NetworkIdentity, country: str | None) -> str:
+    """Return where a measurement was made from: country, network name and AS number as observed."""
+    asn = f"AS{network.asn}" if network.asn else "network unknown"
+    parts = [country or network.country, f"{network.name} ({asn})" if network.name else asn]
+    return ", ".join(part for part in parts if part)
+
+
+def print_outcome(console: Console, outcome: Outcome, vantage: str, country: str | None) -> None:
+    """Print one measurement layer by layer with its verdict."""
+    measurement, verdict = outcome.recording.measurement, outcome.verdict
+    console.print()
+    title = Text.assemble((measurement.target, "bold"), f"  {measurement.url}  from ", (vantage, "bold"))
+    console.print(title, f"({network_words(measurement.network, country)})", highlight=False)
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="right")
+    for _ in range(3):
+        table.add_column()
+    table.add_column(justify="right")
+    purpose = Purpose.PATH
+    for one in measurement.observations:
+        if one.purpose is not purpose:
+            purpose = one.purpose
+            table.add_row("", "", Text(f"{PURPOSES[purpose]}:", style="italic"), "", "")
+        sign = Text("ok", "green") if one.failure is None else Text("fails", "red")
+        table.add_row(
+            sign,
+            str(one.__struct_config__.tag),
+            *_what(one),
+            Text(f"{one.elapsed_seconds * 1000:.1f} ms", "bright_black"),
+        )
+    console.print(table)
+    if verdict is None:
+        return
+    words = [verdict.status.value, f"({verdict.confidence})" if verdict.confidence else "", *verdict.mechanisms]
+    if verdict.reason:
+        words.append(f"reason {verdict.reason}")
+    console.print(Text(" ".join(word for word in words if word), STYLES[verdict.status]))
+    console.print(verdict.because, highlight=False)
+    console.print(
+        f"rule {verdict.rule} (rules {verdict.rules_version}), measurement {measurement.id}",
+        style="bright_black",
+        highlight=False,
+    )
+
+
+def _what(one: Observation) -> tuple[str, Text | str]:
+    if isinstance(one, DnsObservation):
+        asked = f"{one.host} {one.query_type} from {one.resolver}"
+        found = ", ".join(one.addresses) or "no address"
+        late = f" and {len(one.late_replies)} more, late" if one.late_replies else ""
+        return asked, _result(one.failure, found + late)
+    if isinstance(one, TcpObservation):
+        return f"{one.address} port {one.port}", _result(one.failure, "connected")
+    if isinstance(one, TlsObservation):
+        asked = f"{one.address} port {one.port} as {one.server_name or 'no name'}"
+        return asked, _result(one.failure, f"{one.version}, {one.alpn or 'no ALPN'}, certificate verified")
+    if isinstance(one, HttpObservation):
+        answer = f"{one.status_code}" if one.status_code is not None else "no response"
+        went = " redirect" if one.location else ""
+        return f"{one.method} {one.url}", _result(one.failure, f"{answer}{went}, {one.body_bytes} B")
+    raise AssertionError(one)
+
+
+def _result(failure: str | None, otherwise: str) -> Text | str:
+    return Text(failure, "red") if failure else otherwise
+
+
+def instant(at: datetime | None) -> str:
+    """Return an instant as people here write it: UTC, to the second."""
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC") if at else "never"
+
+
+def plain(values: Iterable[object]) -> str:
+    """Join values with commas, or a dash if there are none."""
+    return ", ".join(str(value) for value in values) or "-"

@@ -1,0 +1,59 @@
+"""`monitor history`: the measurements of one target."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from monitor.cli._options import config_option
+from monitor.cli._reading import stored
+from monitor.cli._rendering import STYLES, instant
+from monitor.cli._times import INSTANT
+
+
+@click.command()
+@click.argument("target")
+@config_option
+@click.option("--vantage", metavar="ID", help="Only from here.")
+@click.option("--since", type=INSTANT, help="From then on.")
+@click.option("--until", type=INSTANT, help="Before then.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def command(
+    *,
+    target: str,
+    config_path: Path,
+    vantage: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Show the measurements of TARGET with their verdicts, newest first."""
+    with stored(config_path) as (_, reader):
+        rows = reader.history(target, vantage, since=since, until=until, limit=limit)
+    if as_json:
+        for row in rows:
+            click.echo(msgspec.json.encode(row))
+        return
+    if not rows:
+        click.echo(f"No measurement of {target} is stored for that time.")
+        return
+    table = Table("started", "vantage", "AS", "status", "rule", "measurement", box=None, pad_edge=False)
+    for row in rows:
+        words = [row.status.value if row.status else "not judged", row.confidence or "", *row.mechanisms]
+        words.append(row.reason or "")
+        table.add_row(
+            instant(row.started_at),
+            row.vantage,
+            str(row.network.asn or "-"),
+            Text(" ".join(word for word in words if word), STYLES[row.status] if row.status else ""),
+            row.rule or "-",
+            f"{row.id}{' deep' if row.is_deep else ''}",
+        )
+    Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty()).print(table)

@@ -1,0 +1,43 @@
+"""`monitor init`: a commented probes.yaml to begin with."""
+
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from monitor.cli._consent import seek_consent
+from monitor.cli._options import accept_risks_option
+from monitor.config.shipped import shipped_text
+from monitor.network.clock import SystemClock
+
+_NAME = "probes.yaml"
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", default=Path(), type=click.Path(path_type=Path, file_okay=False))
+@accept_risks_option
+@click.pass_context
+def command(ctx: click.Context, folder: Path, *, accept_risks: bool) -> None:
+    """Write a commented probes.yaml into DIR (default: here), never over an existing one."""
+    path = folder / _NAME
+    if path.exists() or path.is_symlink():
+        click.echo(f"{path} exists already and was left as it is.", err=True)
+        ctx.exit(2)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _refuse(ctx, path, error)
+    if not seek_consent(folder / "data", SystemClock().now(), accept_risks=accept_risks):
+        click.echo("Nothing was written.", err=True)
+        ctx.exit(2)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(shipped_text())
+    except OSError as error:
+        _refuse(ctx, path, error)
+    click.echo(f"{path} is written. Next: monitor check -c {path}")
+
+
+def _refuse(ctx: click.Context, path: Path, error: OSError) -> NoReturn:
+    click.echo(f"{path} cannot be written: {error.strerror}", err=True)
+    ctx.exit(2)

@@ -1,0 +1,53 @@
+"""`monitor status`: how every target stands, now or at an earlier time."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from monitor.cli._options import config_option
+from monitor.cli._reading import stored
+from monitor.cli._rendering import STYLES, instant, network_words
+from monitor.cli._times import INSTANT
+from monitor.model.vantage import Role
+
+
+@click.command()
+@config_option
+@click.option("--at", type=INSTANT, help="As it was then; now by default.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def command(config_path: Path, at: datetime | None, *, as_json: bool) -> None:
+    """Show each target at each vantage: status, since when, how, and why where it is inconclusive."""
+    with stored(config_path) as (config, reader):
+        states = reader.latest(at)
+    if as_json:
+        for state in states:
+            click.echo(msgspec.json.encode(state))
+        return
+    if not states:
+        click.echo("Nothing was measured by then." if at else "Nothing has been measured yet.")
+        return
+    table = Table("target", "vantage", "status", "since", "measured", "why", box=None, pad_edge=False)
+    for state in states:
+        words = [state.status.value, f"({state.confidence})" if state.confidence else "", *state.mechanisms]
+        country = config.vantages[state.vantage].country if state.vantage in config.vantages else None
+        table.add_row(
+            state.target,
+            f"{state.vantage} ({network_words(state.network, country)})",
+            Text(" ".join(word for word in words if word), STYLES[state.status]),
+            instant(state.since),
+            instant(state.measured_at),
+            state.because,
+        )
+    console = Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty())
+    console.print(table)
+    if not any(written.role is Role.CONTROL for written in config.vantages.values()):
+        console.print(
+            "No control vantage is configured: a block by address cannot be told from an outage of the platform.",
+            style="italic",
+        )

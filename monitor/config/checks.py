@@ -1,0 +1,111 @@
+"""Mistakes that only show when the parts of a configuration are seen together."""
+
+import difflib
+import importlib.util
+import ipaddress
+import pkgutil
+from collections.abc import Iterable, Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from monitor.config.document import Complaint, KeyPath
+from monitor.config.fields import host_name, is_address
+from monitor.config.quantities import written_seconds
+from monitor.config.schema import CONTROL_SITES_PLATFORM, AgentOptions, Configuration, TargetConfig
+from monitor.model.vantage import Role
+
+POLITE_SECONDS: Final = 300.0
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+def complaints_about(config: Configuration, declared_vantages: Iterable[str]) -> Iterator[Complaint]:
+    """Yield what is wrong across sections.
+
+    `declared_vantages` also names those that the file defines but that were refused: naming them is no second mistake.
+    """
+    known_vantages = list(declared_vantages)
+    yield from _about_vantages(config, known_vantages)
+    yield from _about_interval(config, config.defaults.interval, ("defaults", "interval"))
+    probe_kinds = kinds_in("probes")
+    owners: dict[str, str] = {}
+    urls: dict[tuple[object, ...], str] = {}
+    for platform, path, target in _targets(config):
+        name = str(path[-1])
+        if name in owners:
+            yield Complaint(path, f"this name already belongs to a target of {owners[name]}")
+        owners.setdefault(name, platform)
+        url = _normal_form(target.url)
+        if url in urls:
+            yield Complaint((*path, "url"), f"{urls[url]} already measures this address")
+        urls.setdefault(url, name)
+        if target.probe not in probe_kinds:
+            yield Complaint((*path, "probe"), f"unknown kind {target.probe!r}; known: {', '.join(probe_kinds)}")
+        if target.interval is not None:
+            yield from _about_interval(config, target.interval, (*path, "interval"))
+        for index, vantage in enumerate(target.vantages or ()):
+            where = (*path, "vantages", index)
+            if vantage not in known_vantages:
+                yield Complaint(where, f"unknown vantage {vantage!r}; {suggestion(vantage, known_vantages)}")
+            elif vantage in config.vantages and config.vantages[vantage].role is Role.CONTROL:
+                yield Complaint(where, f"{vantage} is a control, which measures every target anyway")
+
+
+def kinds_in(package: str) -> list[str]:
+    """Return the kinds that a package of plug-ins offers: its module names, read off without importing any."""
+    found = importlib.util.find_spec(f"monitor.{package}")
+    folders = found.submodule_search_locations if found else None
+    return sorted(module.name for module in pkgutil.iter_modules(folders or []) if not module.name.startswith("_"))
+
+
+def suggestion(written: str, known: Iterable[str]) -> str:
+    """Point to the closest of the known words, or name them all."""
+    words = sorted(known)
+    close = difflib.get_close_matches(written, words, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(words)}"
+
+
+def _targets(config: Configuration) -> Iterator[tuple[str, KeyPath, TargetConfig]]:
+    for platform, its in config.platforms.items():
+        for name, target in its.targets.items():
+            yield platform, ("platforms", platform, "targets", name), target
+    for name, target in config.control_sites.items():
+        yield CONTROL_SITES_PLATFORM, ("control_sites", name), target
+
+
+def _about_vantages(config: Configuration, declared: list[str]) -> Iterator[Complaint]:
+    if CONTROL_SITES_PLATFORM in config.platforms:
+        yield Complaint(("platforms", CONTROL_SITES_PLATFORM), "this name is kept for the targets under control_sites")
+    roles = {vantage.role for vantage in config.vantages.values()}
+    if Role.TEST not in roles and len(config.vantages) == len(declared):
+        yield Complaint(("vantages",), "at least one vantage must have the role test")
+    for name, vantage in config.vantages.items():
+        if isinstance(vantage, AgentOptions) and not vantage.insecure and _is_exposed(vantage.url):
+            message = "plain http shows the token to the network; use https, or set insecure: true on a line you trust"
+            yield Complaint(("vantages", name, "url"), message)
+
+
+def _is_exposed(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    is_loopback = host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+    return parts.scheme == "http" and not is_loopback
+
+
+def _about_interval(config: Configuration, interval: float, path: KeyPath) -> Iterator[Complaint]:
+    defaults = config.defaults
+    if interval < POLITE_SECONDS and not defaults.allow_fast_interval:
+        floor = written_seconds(POLITE_SECONDS)
+        message = f"is below the polite floor of {floor}; defaults.allow_fast_interval: true is for lines of your own"
+        yield Complaint(path, f"{written_seconds(interval)} {message}")
+    elif interval < defaults.timeouts.total:
+        total = written_seconds(defaults.timeouts.total)
+        yield Complaint(
+            path, f"{written_seconds(interval)} is shorter than one measurement may take (timeouts.total: {total})"
+        )
+
+
+def _normal_form(url: str) -> tuple[object, ...]:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = host if is_address(host) else host_name(host).removesuffix(".")
+    return parts.scheme, host, parts.port or _PORTS[parts.scheme], parts.path or "/", parts.query

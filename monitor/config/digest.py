@@ -1,0 +1,24 @@
+"""A short name for a configuration, so that a change of method is never read as a change of policy."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from monitor.config.schema import Configuration
+
+
+def digest(config: Configuration) -> str:
+    """Return the SHA-256 (hex) of everything but secrets and the folders that files lie in."""
+    text = json.dumps(config.model_dump(), sort_keys=True, separators=(",", ":"), default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, SecretStr):
+        return ""
+    raise TypeError(f"a configuration holds no {type(value).__name__}")

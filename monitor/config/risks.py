@@ -1,0 +1,46 @@
+"""What a person must know before tests leave their line, and the record that they were told."""
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+RISKS_VERSION: Final = 1  # raised with every change of meaning: acceptance is then asked for again
+_ENGLISH: Final = """\
+BEFORE YOU START
+This program contacts websites that may be blocked where you are, again and again, from your own connection.
+Your internet provider, and whoever watches the network, can see these tests and link them to you. It does not
+hide you. In some countries such tests, or publishing what they show, may be unlawful or draw attention.
+Run it only on a line that is yours or whose owner agrees. If in doubt, first ask a lawyer or a digital-rights group.
+"""
+_URDU: Final = """\
+شروع کرنے سے پہلے
+یہ پروگرام آپ کے اپنے کنکشن سے بار بار ایسی ویب سائٹس سے رابطہ کرتا ہے جو آپ کے ہاں بند ہو سکتی ہیں۔
+آپ کا انٹرنیٹ فراہم کنندہ اور نیٹ ورک کی نگرانی کرنے والے یہ ٹیسٹ دیکھ سکتے ہیں اور انہیں آپ سے جوڑ سکتے ہیں۔
+یہ پروگرام آپ کی شناخت نہیں چھپاتا۔ بعض ملکوں میں ایسے ٹیسٹ کرنا یا ان کے نتائج شائع کرنا خلافِ قانون ہو سکتا ہے۔
+اسے صرف اپنے کنکشن پر یا مالک کی اجازت سے چلائیں۔ شک ہو تو پہلے کسی وکیل یا ڈیجیٹل حقوق کی تنظیم سے پوچھیں۔
+"""  # noqa: RUF001 - Urdu ends a sentence with an Arabic full stop
+RISK_TEXT: Final = f"{_ENGLISH}\n{_URDU}"
+_FILE: Final = "risks-accepted.json"
+
+
+def accept(data_folder: Path, now: datetime, how: str) -> None:
+    """Record in the data folder that this version of the text was shown and how it was accepted; raises OSError.
+
+    `how` is `terminal` (the person said yes), `option` (`--accept-risks`) or `no-terminal` (printed, nobody to ask).
+    """
+    data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    record = {"version": RISKS_VERSION, "at": now.isoformat(timespec="seconds"), "how": how}
+    fresh = data_folder / f"{_FILE}.new"
+    fresh.write_text(json.dumps(record) + "\n")
+    os.replace(fresh, data_folder / _FILE)  # noqa: PTH105 - whole or not at all, also where a crash comes between
+
+
+def accepted(data_folder: Path) -> bool:
+    """Tell whether the present version of the text was accepted; a record that cannot be read does not count."""
+    try:
+        record = json.loads((data_folder / _FILE).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.get("version") == RISKS_VERSION

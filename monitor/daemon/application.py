@@ -1,0 +1,298 @@
+"""The daemon: one process that measures on a schedule, stores, exports and answers HTTP until it is told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import resource
+import signal
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from pathlib import Path
+
+import uvicorn
+
+import monitor
+from monitor.classify.rules import RULES_VERSION
+from monitor.config.assignment import Assignment
+from monitor.config.load import load
+from monitor.config.problem import ConfigError
+from monitor.config.schema import Configuration
+from monitor.daemon import systemd
+from monitor.daemon.listen import listening_socket
+from monitor.daemon.logs import Redaction
+from monitor.daemon.memory import Memory
+from monitor.daemon.schedule import Entry, Schedule
+from monitor.daemon.services import DaemonServices
+from monitor.daemon.station import Listeners, Station, build_station
+from monitor.exporter.exporter import Exporter
+from monitor.model.identifier import MeasurementIds
+from monitor.model.outcome import Incident, Outcome
+from monitor.model.seams import Clock
+from monitor.model.vantage import VantageCheck
+from monitor.model.verdict import Status
+from monitor.network.certificates import TrustStore
+from monitor.store.reader import Reader
+from monitor.store.store import Store
+from monitor.web.app import create_app
+
+log = logging.getLogger("monitor.daemon")
+
+STOP_SECONDS = 10.0
+HOUSEKEEPING_SECONDS = 5.0
+MAINTENANCE_SECONDS = 600.0
+
+
+class Daemon:
+    """Composition root and life cycle: `run` returns after `stop`."""
+
+    def __init__(
+        self,
+        config_path: Path,
+        environ: Mapping[str, str],
+        clock: Clock,
+        redaction: Redaction,
+        say: Callable[[str], None],
+    ) -> None:
+        self._config_path = config_path
+        self._environ = environ
+        self._clock = clock
+        self._redaction = redaction
+        self._say = say
+        self._stopping = asyncio.Event()
+        self._ids = MeasurementIds()
+        self._memory = Memory()
+        self._in_flight = 0
+        self.exporter = Exporter(monitor.__version__, RULES_VERSION)
+        self.started_at = clock.now()
+        self.config_loaded_at = clock.now()
+        self.config_error: str | None = None
+        self.is_ready = False
+        self.station: Station
+        self.store: Store
+        self.reader: Reader
+
+    def stop(self) -> None:
+        """Begin to stop; running measurements get `STOP_SECONDS`, what is then unfinished is dropped unrecorded."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Start, serve until stopped, shut down in order. Raises ConfigError, StoreError or OSError at the start."""
+        config = self._load()
+        path = config.storage.path
+        self.store = Store.open(path, self._clock, spool_rows=config.storage.spool_rows)
+        try:
+            with Reader(path) as self.reader:
+                self.station = self._build(config, None)
+                self._memory.recall(self.reader, self.station.assignments)
+                await self._run_parts()
+        finally:
+            self.store.close()
+        log.info("stopped")
+
+    async def _run_parts(self) -> None:
+        config = self.station.config
+        listener = listening_socket(config.server.listen)
+        self._schedule = schedule = Schedule(self._clock, self._round, self.exporter.started, self._skipped)
+        self._put_in_use(None)
+        services = DaemonServices(self, self._clock)
+        server = _Server(
+            uvicorn.Config(
+                create_app(services),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=2,
+                loop="none",
+            )
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        keeping = [asyncio.create_task(self._keep_house()), asyncio.create_task(self._maintain())]
+        schedule.start()
+        self.is_ready = True
+        host, port = listener.getsockname()[:2]
+        self._say(f"Listening on http://{f'[{host}]' if ':' in host else host}:{port}/ · metrics at /metrics")
+        self._say(f"Storing in {config.storage.path}")
+        systemd.notify(systemd.READY)
+        await self._stopping.wait()
+        self.is_ready = False
+        systemd.notify(systemd.STOPPING)
+        await schedule.stop(STOP_SECONDS)
+        server.should_exit = True
+        await serving
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)
+        for vantage in self.station.vantages.values():
+            await vantage.close()
+
+    @property
+    def open_incidents(self) -> tuple[Incident, ...]:
+        """The incidents that have not ended."""
+        return tuple(self._memory.incidents.values())
+
+    async def reload(self) -> tuple[bool, str]:
+        """Read the configuration again; an invalid one changes nothing. Returns (in use, what is wrong otherwise)."""
+        try:
+            config = await asyncio.to_thread(self._load)
+            if fixed := needs_restart(self.station.config, config):
+                return self._refuse(f"{', '.join(fixed)} can only change with a restart")
+            station = self._build(config, self.station)
+        except (ConfigError, ValueError, OSError) as error:
+            return self._refuse(str(error))
+        before, self.station = self.station, station
+        self._put_in_use(before)
+        gone = [vantage for name, vantage in before.vantages.items() if station.vantages.get(name) is not vantage]
+        # Rounds under way end on the old vantages; the old pipeline keeps them alive until then.
+        for vantage in gone:
+            await vantage.close()
+        return True, ""
+
+    def _refuse(self, why: str) -> tuple[bool, str]:
+        self.config_error = why
+        self.exporter.set_reload(ok=False, at=self._clock.now())
+        log.error("the configuration was not taken", extra={"why": why})
+        return False, why
+
+    def _load(self) -> Configuration:
+        config = load(self._config_path, self._environ)
+        self._redaction.hide(secrets_of(config))
+        return config
+
+    def _build(self, config: Configuration, previous: Station | None) -> Station:
+        return build_station(
+            config,
+            clock=self._clock,
+            ids=self._ids,
+            trust=TrustStore.load(config.tls.ca_file, self._environ),
+            memory=self._memory,
+            listeners=Listeners(on_outcome=self._on_outcome, on_check=self._on_check),
+            previous=previous,
+        )
+
+    def _put_in_use(self, before: Station | None) -> None:
+        station, now = self.station, self._clock.now()
+        self.store.sync_configuration(
+            {name: written.name for name, written in station.config.platforms.items()},
+            station.targets.values(),
+            station.plan.vantages,
+            station.config_digest,
+            now,
+            intervals_seconds={one.target.name: one.interval_seconds for one in station.plan.assignments},
+        )
+        jitter = station.config.defaults.jitter
+        counts = self._schedule.apply(
+            Entry(f"{one.target.name}@{one.vantage_name}", one.interval_seconds, jitter, one)
+            for one in station.plan.assignments
+        )
+        for target, vantage in before.assignments.keys() - station.assignments.keys() if before else ():
+            self.exporter.forget(target, vantage)
+        for name in before.vantages.keys() - station.vantages.keys() if before else ():
+            self.exporter.forget_vantage(name)
+        self.exporter.set_reload(ok=True, at=now)
+        self.config_loaded_at, self.config_error = now, None
+        log.info("configuration in use", extra={"digest": station.config_digest[:12], **counts})
+
+    async def _round(self, payload: Hashable) -> None:
+        """Run one scheduled round; the one place where a mistake of ours is caught, told and outlived."""
+        if not isinstance(payload, Assignment):
+            raise TypeError(payload)
+        station = self.station
+        vantage = station.vantages[payload.vantage_name]
+        self._in_flight += 1
+        try:
+            await station.pipeline.round(payload.target, vantage, payload.interval_seconds)
+        except Exception:
+            log.exception("a round failed", extra={"target": payload.target.name, "vantage": payload.vantage_name})
+            station.pipeline.give_up(payload.target, vantage)
+        finally:
+            self._in_flight -= 1
+
+    def _skipped(self, payload: Hashable) -> None:
+        if isinstance(payload, Assignment):
+            self.exporter.skipped(payload.vantage_name)
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        measurement, verdict = outcome.recording.measurement, outcome.verdict
+        self.store.record(outcome)
+        if verdict is None:
+            return
+        station = self.station
+        assignment = station.assignments.get((measurement.target, measurement.vantage))
+        vantage = station.vantages.get(measurement.vantage)
+        if assignment is not None and vantage is not None:
+            self.exporter.observe(outcome, assignment.target, vantage.info, assignment.interval_seconds)
+        if outcome.incident is not None:
+            self.exporter.incidents(self.open_incidents)
+        log.log(
+            logging.INFO if verdict.status is Status.ACCESSIBLE else logging.WARNING,
+            "measured",
+            extra={
+                "target": measurement.target,
+                "vantage": measurement.vantage,
+                "status": verdict.status.value,
+                "confidence": verdict.confidence,
+                "mechanisms": " ".join(verdict.mechanisms),
+                "reason": verdict.reason,
+                "rule": verdict.rule,
+                "deep": measurement.is_deep,
+                "elapsed_seconds": measurement.elapsed_seconds,
+                "id": measurement.id,
+            },
+        )
+
+    def _on_check(self, check: VantageCheck) -> None:
+        self.store.record_check(check)
+        self.exporter.observe_check(check)
+
+    async def _keep_house(self) -> None:
+        """Publish what the daemon knows of itself and tell systemd that the loop is alive."""
+        pause = min(HOUSEKEEPING_SECONDS, (systemd.watchdog_seconds() or HOUSEKEEPING_SECONDS * 3) / 3)
+        while True:
+            self.exporter.set_store(self.store.health())
+            self.exporter.in_flight(self._in_flight)
+            systemd.notify(systemd.WATCHDOG)
+            await asyncio.sleep(pause)
+
+    async def _maintain(self) -> None:
+        """Roll up and clean up now and then, in the writer's own time."""
+        while True:
+            await asyncio.sleep(MAINTENANCE_SECONDS)
+            self.store.maintain(self._clock.now(), self.station.config.storage.retention)
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the daemon, which stops the measurements first."""
+        yield
+
+
+def needs_restart(before: Configuration, now: Configuration) -> list[str]:
+    """Return the keys that differ and that a running daemon cannot change."""
+    fixed = {
+        "storage.path": before.storage.path == now.storage.path,
+        "storage.spool_rows": before.storage.spool_rows == now.storage.spool_rows,
+        "server.listen": before.server.listen == now.server.listen,
+    }
+    return [key for key, same in fixed.items() if not same]
+
+
+def secrets_of(config: Configuration) -> Iterator[str]:
+    """Yield every secret value of the configuration, so that no line of the log holds one."""
+    if config.server.token is not None:
+        yield config.server.token.get_secret_value()
+    for vantage in config.vantages.values():
+        token = getattr(vantage, "token", None)
+        if token is not None:
+            yield token.get_secret_value()
+
+
+def raise_file_limit() -> None:
+    """Use all the file descriptors that the system allows: 1,000 targets may be open at once."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

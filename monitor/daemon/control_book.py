@@ -1,0 +1,83 @@
+"""The latest measurement of each target by each control vantage."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from monitor.daemon.sanity_book import SanityBook
+from monitor.model.measurement import FollowUp, Measurement, Recording, Request
+from monitor.model.seams import Clock, Vantage, VantageError
+from monitor.model.vantage import VantageState
+
+# Within the same round: a control older than this explains a failure but does not decide.
+FRESH_SECONDS = 60.0
+
+
+class ControlBook:
+    """Hands out control measurements that are fresh enough; a control that is not sane itself gives none.
+
+    `on_recording` hears every control measurement made, so that it is stored before a verdict rests on it.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        controls: Sequence[Vantage],
+        sanity: SanityBook | None,
+        on_recording: Callable[[Recording], None],
+    ) -> None:
+        self._clock = clock
+        self._controls = tuple(controls)
+        self._sanity = sanity
+        self._on_recording = on_recording
+        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._latest: dict[tuple[str, str], tuple[float, Measurement]] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether any control vantage is configured."""
+        return bool(self._controls)
+
+    def known(self, target: str, max_age_seconds: float) -> tuple[Measurement, ...]:
+        """Return the controls at hand that are at most so old, without measuring."""
+        oldest = self._clock.monotonic() - max_age_seconds
+        found = (self._latest.get((target, vantage.info.name)) for vantage in self._controls)
+        return tuple(one[1] for one in found if one and one[0] >= oldest)
+
+    async def fresh(self, request: Request, max_age_seconds: float) -> tuple[Measurement, ...]:
+        """Return a control measurement from each usable control, measuring where the known one is too old."""
+        found = await asyncio.gather(*(self._one(vantage, request, max_age_seconds) for vantage in self._controls))
+        return tuple(one for one in found if one is not None)
+
+    async def extended(self, request: Request, checks: tuple[FollowUp, ...]) -> tuple[Measurement, ...]:
+        """Return fresh controls, and beside each a second measurement of the test vantage's own endpoints."""
+        controls = await self.fresh(request, FRESH_SECONDS)
+        if not checks:
+            return controls
+        asked = msgspec.structs.replace(request, follow_ups=checks)
+        names = {one.vantage for one in controls}
+        found = await asyncio.gather(
+            *(self._measure(vantage, asked) for vantage in self._controls if vantage.info.name in names)
+        )
+        return (*controls, *(one for one in found if one is not None))
+
+    async def _one(self, vantage: Vantage, request: Request, max_age_seconds: float) -> Measurement | None:
+        key = (request.target.name, vantage.info.name)
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            if (known := self._latest.get(key)) and known[0] >= self._clock.monotonic() - max_age_seconds:
+                return known[1]
+            if self._sanity and (await self._sanity.recent(vantage)).state is not VantageState.ONLINE:
+                return None
+            began = self._clock.monotonic()
+            measurement = await self._measure(vantage, request)
+            if measurement is not None:
+                self._latest[key] = (began, measurement)
+            return measurement
+
+    async def _measure(self, vantage: Vantage, request: Request) -> Measurement | None:
+        try:
+            recording = await vantage.measure(request)
+        except VantageError:
+            return None
+        self._on_recording(recording)
+        return recording.measurement

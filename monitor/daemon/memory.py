@@ -1,0 +1,69 @@
+"""What rounds remember of earlier rounds; everything here can be read back from the store after a restart."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from monitor.model.measurement import Measurement
+from monitor.model.observation import TlsObservation
+from monitor.model.outcome import Incident, Outcome
+from monitor.model.vantage import NetworkIdentity
+from monitor.model.verdict import DetectorState, Status
+from monitor.store.reader import Reader
+
+Series = tuple[str, str]  # target and vantage
+
+MAX_KNOWN_ADDRESSES = 512  # of one target; a CDN that shows more is compared afresh now and then
+
+
+@dataclass
+class Memory:
+    """Detector states, isolating runs, addresses proven before, and open incidents."""
+
+    # By target, vantage and AS number (0 if unknown): another network is another series, and coming back resumes it.
+    detectors: dict[tuple[str, str, int], DetectorState] = field(default_factory=dict)
+    isolations: dict[Series, Measurement] = field(default_factory=dict)
+    addresses: dict[str, set[str]] = field(default_factory=dict)
+    incidents: dict[tuple[str, str], Incident] = field(default_factory=dict)  # open ones, by platform and country
+
+    def recall(self, reader: Reader, series: Iterable[Series]) -> None:
+        """Read back what was remembered before a restart."""
+        self.incidents = {(one.platform, one.country): one for one in reader.open_incidents()}
+        self.detectors = {(one.target, one.vantage, one.asn or 0): one.detector for one in reader.detector_states()}
+        for target, vantage in series:
+            self.addresses.setdefault(target, set()).update(reader.known_addresses(target))
+            if deep := reader.last_deep(target, vantage):
+                self.isolations[target, vantage] = deep
+
+    def detector(self, series: Series, network: NetworkIdentity) -> DetectorState:
+        """Return the state of a series on a network; one never seen before is unknown."""
+        return self.detectors.get((*series, network.asn or 0), DetectorState())
+
+    def isolation(self, series: Series, at: datetime, max_age_seconds: float) -> Measurement | None:
+        """Return the last isolating run of a series if it is young enough to stand for an unchanged symptom."""
+        found = self.isolations.get(series)
+        if found is None or at - found.started_at > timedelta(seconds=max_age_seconds):
+            return None
+        return found
+
+    def learn(self, outcome: Outcome) -> None:
+        """Take in what a round found out."""
+        measurement, verdict = outcome.recording.measurement, outcome.verdict
+        series = (measurement.target, measurement.vantage)
+        if outcome.detector is not None:
+            self.detectors[*series, measurement.network.asn or 0] = outcome.detector
+        if measurement.is_deep:
+            self.isolations[series] = measurement
+        elif verdict is not None and verdict.status is Status.ACCESSIBLE:
+            self.isolations.pop(series, None)
+        if incident := outcome.incident:
+            key = (incident.platform, incident.country)
+            if incident.closed_at is None:
+                self.incidents[key] = incident
+            else:
+                self.incidents.pop(key, None)
+        # An address proved with a certificate that it leads to the target's hosts.
+        known = self.addresses.setdefault(measurement.target, set())
+        for one in measurement.observations:
+            if isinstance(one, TlsObservation) and one.verified and len(known) < MAX_KNOWN_ADDRESSES:
+                known.add(one.address)

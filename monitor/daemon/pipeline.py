@@ -1,0 +1,295 @@
+"""One round of one target at one vantage: read, decide, write.
+
+    sanity check ─▶ measurement ─▶ unexpected? ─no──────────────────────────▶ verdict ─▶ detector ─▶ one transaction
+                                        └yes─▶ fresh control ─▶ follow-ups, stage by stage ─┘
+
+What is unexpected, which follow-ups to run and what it all means is decided by pure functions of `classify` and
+`detect`; this module only carries facts between them and the world.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from monitor.classify.context import Context
+from monitor.classify.expected import is_unexpected
+from monitor.classify.fingerprints import FINGERPRINTS, Fingerprint
+from monitor.classify.follow_ups import FollowUpSettings, control_checks, follow_ups
+from monitor.classify.verdict import classify
+from monitor.config.schema import CONTROL_SITES_PLATFORM
+from monitor.daemon.control_book import ControlBook
+from monitor.daemon.memory import Memory
+from monitor.daemon.sanity_book import SanityBook
+from monitor.detect.cusum import step
+from monitor.detect.incidents import apply
+from monitor.model.address import is_address
+from monitor.model.measurement import FollowUp, Limits, Measurement, Recording, Request
+from monitor.model.observation import DnsObservation, Purpose
+from monitor.model.outcome import Outcome
+from monitor.model.seams import Clock, Vantage, VantageError
+from monitor.model.target import Target
+from monitor.model.vantage import VantageCheck, VantageState
+from monitor.model.verdict import Reason, Verdict
+
+log = logging.getLogger("monitor.run")
+
+# Routine and deep run together end within a minute (measurement.md section 1).
+DEEP_SECONDS = 55.0
+UNRELATED_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What rounds need of the configuration; replaced as a whole by a reload."""
+
+    request: Request  # for every target alike: bounds, agents, exceptions
+    resolvers: Mapping[str, tuple[str, ...]]  # by vantage
+    follow_ups: FollowUpSettings | None  # None: deep runs are switched off
+    unrelated_host: str  # resolved when first needed
+    deep_limits: Limits
+    isolation_seconds: float
+    sanity_enabled: bool
+    fingerprints: tuple[Fingerprint, ...] = FINGERPRINTS
+
+
+@dataclass
+class Round:
+    """A round under way: what was recorded, what it is judged by, and which controls that rests on."""
+
+    recording: Recording
+    context: Context
+    control_ids: tuple[int, ...] = ()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the vantage was fit for use when the round began; without that no follow-up says anything."""
+        context = self.context
+        return context.fault is None and (not context.sanity_enabled or context.state_before is VantageState.ONLINE)
+
+
+class Pipeline:
+    """Carries out rounds. `record` takes every outcome, in the order in which they must be stored."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        clock: Clock,
+        sanity: SanityBook,
+        controls: ControlBook,
+        memory: Memory,
+        record: Callable[[Outcome], None],
+        deep_slots: asyncio.Semaphore,
+        nothing_seen: Callable[[Target, Vantage], Measurement],
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._sanity = sanity
+        self._controls = controls
+        self._memory = memory
+        self._record = record
+        self._deep_slots = deep_slots
+        self._nothing_seen = nothing_seen
+        self._unrelated: dict[str, tuple[float, str]] = {}  # by vantage: when found, address
+
+    def request(self, target: Target, vantage: Vantage) -> Request:
+        """Return the routine request for a target at a vantage."""
+        resolvers = self._settings.resolvers.get(vantage.info.name, ("system",))
+        return msgspec.structs.replace(self._settings.request, target=target, resolvers=resolvers)
+
+    async def round(
+        self, target: Target, vantage: Vantage, interval_seconds: float, *, deep: bool = False, in_series: bool = True
+    ) -> Outcome:
+        """Measure, conclude and hand over one round. Only our own mistakes raise.
+
+        Outside the series (`in_series` false: somebody asked once) the detector hears nothing of it.
+        """
+        run = await self._look(target, vantage, 2 * interval_seconds)
+        if run.is_ready and (deep or is_unexpected(run.recording.measurement, run.context)):
+            await self._deepen(run, self.request(target, vantage), vantage)
+        await self._check_afterwards(run, vantage)
+        outcome = self._conclude(run, target, vantage, in_series=in_series)
+        self._memory.learn(outcome)
+        self._record(outcome)
+        return outcome
+
+    async def glance(self, target: Target, vantage: Vantage, timeout_seconds: float) -> Outcome:
+        """Measure once, routine only, and conclude; nothing is stored or remembered (`/probe`)."""
+        bounds = self._settings.request.limits
+        limits = msgspec.structs.replace(bounds, total_seconds=min(bounds.total_seconds, timeout_seconds))
+        run = await self._look(target, vantage, 600.0, limits)
+        run.context = msgspec.structs.replace(run.context, state_after=run.context.state_before)
+        return self._conclude(run, target, vantage, in_series=False)
+
+    def give_up(self, target: Target, vantage: Vantage) -> None:
+        """Record that a round failed by a mistake of ours: inconclusive, and never evidence."""
+        recording = Recording(measurement=self._nothing_seen(target, vantage))
+        context = self._context(
+            recording, target=target, vantage=vantage, controls=(), before=None, fault=Reason.INTERNAL_ERROR
+        )
+        self._record(self._conclude(Round(recording, context), target, vantage, in_series=False))
+
+    async def _look(
+        self, target: Target, vantage: Vantage, control_age_seconds: float, limits: Limits | None = None
+    ) -> Round:
+        before = await self._sanity.recent(vantage) if self._settings.sanity_enabled else None
+        request = self.request(target, vantage)
+        fault: Reason | None = None
+        try:
+            recording = await vantage.measure(msgspec.structs.replace(request, limits=limits or request.limits))
+        except VantageError as error:
+            fault = Reason(error.reason)
+            recording = Recording(measurement=self._nothing_seen(target, vantage))
+        controls = self._controls.known(target.name, control_age_seconds)
+        context = self._context(
+            recording, target=target, vantage=vantage, controls=controls, before=before, fault=fault
+        )
+        return Round(recording, context, ids_of(controls))
+
+    def _context(
+        self,
+        recording: Recording,
+        *,
+        target: Target,
+        vantage: Vantage,
+        controls: tuple[Measurement, ...],
+        before: VantageCheck | None,
+        fault: Reason | None,
+    ) -> Context:
+        series = (target.name, vantage.info.name)
+        return Context(
+            expectation=target.expectation,
+            sanity_enabled=self._settings.sanity_enabled,
+            state_before=before.state if before else None,
+            controls=merged(controls),
+            has_control_vantage=bool(self._controls),
+            isolation=self._memory.isolation(series, self._clock.now(), self._settings.isolation_seconds),
+            known_addresses=frozenset(self._memory.addresses.get(target.name, ())),
+            allowed_bogons=self._settings.request.allowed_bogons,
+            fingerprints=self._settings.fingerprints,
+            bodies=bodies_of(recording),
+            country=vantage.info.country,
+            harmless_name=self._settings.follow_ups.harmless_name if self._settings.follow_ups else "",
+            fault=fault,
+        )
+
+    async def _deepen(self, run: Round, request: Request, vantage: Vantage) -> None:
+        """Gather fresh controls and follow-ups until the questions are answered or the time is up."""
+        deep_request = msgspec.structs.replace(request, limits=self._settings.deep_limits)
+        async with self._deep_slots:
+            try:
+                async with asyncio.timeout(DEEP_SECONDS):
+                    checks = control_checks(run.recording.measurement, deep_request.allowed_bogons)
+                    if fresh := await self._controls.extended(deep_request, checks):
+                        run.context = msgspec.structs.replace(run.context, controls=merged(fresh))
+                        run.control_ids = ids_of(fresh)
+                    settings = await self._follow_up_settings(deep_request, vantage)
+                    while settings and (wanted := follow_ups(run.recording.measurement, run.context, settings)):
+                        asked = msgspec.structs.replace(deep_request, follow_ups=wanted)
+                        run.recording = joined(run.recording, await vantage.measure(asked))
+                        run.context = msgspec.structs.replace(run.context, bodies=bodies_of(run.recording))
+            except (TimeoutError, VantageError) as error:
+                # What was seen so far stands; a rule that needs more than was seen does not fire.
+                log.info("deep run ended early", extra={"target": request.target.name, "why": type(error).__name__})
+        # The run is its own isolation now.
+        run.context = msgspec.structs.replace(run.context, isolation=None)
+
+    async def _follow_up_settings(self, request: Request, vantage: Vantage) -> FollowUpSettings | None:
+        """Return the settings with the address of the unrelated host, as encrypted and other resolvers tell it."""
+        settings, host = self._settings.follow_ups, self._settings.unrelated_host
+        if settings is None or is_address(host):
+            return settings and msgspec.structs.replace(settings, unrelated_address=host)
+        found_at, address = self._unrelated.get(vantage.info.name, (-UNRELATED_SECONDS, ""))
+        if self._clock.monotonic() - found_at >= UNRELATED_SECONDS:
+            lookups = tuple(
+                FollowUp(purpose=Purpose.OTHER_RESOLVER, until="dns", host=host, resolver=resolver)
+                for resolver in reversed((*request.resolvers, *settings.resolvers))
+            )
+            answer = await vantage.measure(msgspec.structs.replace(request, follow_ups=lookups))
+            answers = [one for one in answer.measurement.observations if isinstance(one, DnsObservation)]
+            address = next((one.addresses[0] for one in answers if one.addresses), "")
+            self._unrelated[vantage.info.name] = self._clock.monotonic(), address
+        return msgspec.structs.replace(settings, unrelated_address=address)
+
+    async def _check_afterwards(self, run: Round, vantage: Vantage) -> None:
+        """Check the line again, unless the round itself proved that it works."""
+        context = run.context
+        if not self._settings.sanity_enabled or context.fault is not None:
+            return
+        state = context.state_before
+        if state is VantageState.ONLINE and is_unexpected(
+            run.recording.measurement, msgspec.structs.replace(context, isolation=None)
+        ):
+            state = (await self._sanity.since(vantage, self._clock.monotonic())).state
+        run.context = msgspec.structs.replace(context, state_after=state)
+
+    def _conclude(self, run: Round, target: Target, vantage: Vantage, *, in_series: bool) -> Outcome:
+        measurement, context = run.recording.measurement, run.context
+        verdict = classify(measurement, context)
+        outcome = Outcome(
+            recording=run.recording,
+            verdict=verdict,
+            control_ids=run.control_ids,
+            isolation_id=context.isolation.id if context.isolation else None,
+            state_before=context.state_before,
+            state_after=context.state_after,
+        )
+        return self._detected(outcome, verdict, target, vantage) if in_series else outcome
+
+    def _detected(self, outcome: Outcome, verdict: Verdict, target: Target, vantage: Vantage) -> Outcome:
+        """Return the outcome with what the detector makes of it, and the incident that it opens, changes or closes."""
+        measurement = outcome.recording.measurement
+        at = measurement.started_at
+        before = self._memory.detector((target.name, vantage.info.name), measurement.network)
+        state, transition = step(before, verdict, measurement, at)
+        incident = None
+        if transition is not None and target.platform != CONTROL_SITES_PLATFORM:
+            country = (vantage.info.country or measurement.network.country or "unknown").upper()
+            known = self._memory.incidents.get((target.platform, country))
+            incident = apply(known, transition, verdict, target.platform, country, at)
+        return msgspec.structs.replace(outcome, detector=state, transition=transition, incident=incident)
+
+
+def ids_of(measurements: tuple[Measurement, ...]) -> tuple[int, ...]:
+    """Return the ids of measurements."""
+    return tuple(one.id for one in measurements)
+
+
+def bodies_of(recording: Recording) -> dict[str, bytes]:
+    """Return the stored responses of a recording by digest."""
+    return {one.sha256: one.content for one in recording.evidence if one.kind == "http_response"}
+
+
+def merged(controls: tuple[Measurement, ...]) -> tuple[Measurement, ...]:
+    """Return one measurement for each control vantage: its own way and what else it tried, in order of time."""
+    by_vantage: dict[str, Measurement] = {}
+    for one in controls:
+        first = by_vantage.get(one.vantage)
+        by_vantage[one.vantage] = one if first is None else _joined(first, one)
+    return tuple(by_vantage.values())
+
+
+def joined(recording: Recording, follow_up: Recording) -> Recording:
+    """Return the recording with the observations and evidence of a follow-up added: one measurement, now deep."""
+    measurement = _joined(recording.measurement, follow_up.measurement)
+    return Recording(
+        measurement=msgspec.structs.replace(measurement, is_deep=True),
+        evidence=(*recording.evidence, *follow_up.evidence),
+    )
+
+
+def _joined(first: Measurement, later: Measurement) -> Measurement:
+    offset = (later.started_at - first.started_at).total_seconds()
+    moved = tuple(
+        msgspec.structs.replace(one, started_seconds=round(one.started_seconds + offset, 6))
+        for one in later.observations
+    )
+    return msgspec.structs.replace(
+        first,
+        observations=(*first.observations, *moved),
+        elapsed_seconds=round(offset + later.elapsed_seconds, 6),
+        interrupted=first.interrupted or later.interrupted,
+    )

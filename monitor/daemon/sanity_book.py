@@ -1,0 +1,71 @@
+"""The latest sanity check of each vantage, shared by all its targets."""
+
+import asyncio
+from collections.abc import Callable
+
+from monitor.model.seams import Clock, Vantage, VantageError
+from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageState
+
+
+class SanityBook:
+    """Hands out checks that are fresh enough, running at most one at a time per vantage.
+
+    A vantage whose network changed since the check before is `moved` once: the round is void, the next one starts the
+    new network's series. `on_check` hears every check made.
+    """
+
+    def __init__(self, clock: Clock, max_age_seconds: float, on_check: Callable[[VantageCheck], None]) -> None:
+        self._clock = clock
+        self._max_age_seconds = max_age_seconds
+        self._on_check = on_check
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._latest: dict[str, tuple[float, VantageCheck]] = {}
+
+    async def recent(self, vantage: Vantage) -> VantageCheck:
+        """Return a check that is at most `max_age_seconds` old."""
+        return await self.since(vantage, self._clock.monotonic() - self._max_age_seconds)
+
+    async def since(self, vantage: Vantage, monotonic_seconds: float) -> VantageCheck:
+        """Return a check that began at or after an instant of the monotonic clock."""
+        name = vantage.info.name
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            if (known := self._latest.get(name)) and known[0] >= monotonic_seconds:
+                return known[1]
+            began = self._clock.monotonic()
+            check = await self._check(vantage)
+            if known and _moved(known[1].network, check.network) and check.state is VantageState.ONLINE:
+                check = _with_state(check, VantageState.MOVED)
+            self._latest[name] = (began, check)
+            self._on_check(check)
+            return check
+
+    def latest(self, name: str) -> VantageCheck | None:
+        """Return the last check of a vantage, however old."""
+        known = self._latest.get(name)
+        return known[1] if known else None
+
+    def forget(self, name: str) -> None:
+        """Drop what is known of a vantage whose configuration changed."""
+        self._latest.pop(name, None)
+
+    async def _check(self, vantage: Vantage) -> VantageCheck:
+        try:
+            return await vantage.check()
+        except VantageError:
+            return VantageCheck(vantage=vantage.info.name, started_at=self._clock.now(), state=VantageState.OFFLINE)
+
+
+def _moved(before: NetworkIdentity, after: NetworkIdentity) -> bool:
+    """Tell whether the network changed; an unknown network proves nothing."""
+    return before.asn is not None and after.asn is not None and before.asn != after.asn
+
+
+def _with_state(check: VantageCheck, state: VantageState) -> VantageCheck:
+    return VantageCheck(
+        vantage=check.vantage,
+        started_at=check.started_at,
+        state=state,
+        network=check.network,
+        observations=check.observations,
+        notes=check.notes,
+    )

@@ -1,0 +1,160 @@
+"""What the web side may ask of the daemon (`monitor.web.services.Services`)."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+import monitor
+from monitor.classify.rules import RULES_VERSION
+from monitor.model.outcome import Incident
+from monitor.model.seams import Clock
+from monitor.model.target import Target
+from monitor.model.verdict import Reason, Status, Verdict
+from monitor.web.guard import hosts_of
+from monitor.web.services import (
+    DaemonStatus,
+    HistoryQuery,
+    ProbeResult,
+    TargetState,
+    VantageHealth,
+    WebSettings,
+)
+
+if TYPE_CHECKING:
+    from monitor.daemon.application import Daemon
+
+
+class DaemonServices:
+    """Reads from the daemon's present state and, in threads, from the store."""
+
+    def __init__(self, daemon: "Daemon", clock: Clock) -> None:
+        self._daemon = daemon
+        self._clock = clock
+        self.exporter = daemon.exporter
+
+    @property
+    def settings(self) -> WebSettings:
+        """What the configuration in use says."""
+        config = self._daemon.station.config
+        server = config.server
+        return WebSettings(
+            token=server.token.get_secret_value() if server.token else None,
+            hosts=hosts_of(server.listen),
+            allow_hosts=server.probe.allow_hosts,
+            probe_seconds=config.defaults.timeouts.total,
+            timeout_offset_seconds=server.probe.timeout_offset,
+        )
+
+    @property
+    def vantages(self) -> Collection[str]:
+        """Names of the vantages that `/probe` may ask for."""
+        return self._daemon.station.test_vantages
+
+    def is_ready(self) -> bool:
+        """Tell whether the configuration is in use, the store open and the schedule running."""
+        return self._daemon.is_ready
+
+    def status(self) -> DaemonStatus:
+        """Return how the daemon is."""
+        daemon = self._daemon
+        station = daemon.station
+        return DaemonStatus(
+            now=self._clock.now(),
+            started_at=daemon.started_at,
+            is_ready=daemon.is_ready,
+            version=monitor.__version__,
+            rules_version=RULES_VERSION,
+            config_digest=station.config_digest,
+            config_loaded_at=daemon.config_loaded_at,
+            config_error=daemon.config_error,
+            has_control_vantage=bool(station.controls),
+            vantages=tuple(self._vantage(name) for name in station.vantages),
+            open_incidents=daemon.open_incidents,
+            store=daemon.store.health(),
+        )
+
+    def find_target(self, name_or_url: str) -> Target | None:
+        """Return the configured target with this name or exactly this URL."""
+        targets = self._daemon.station.targets
+        return targets.get(name_or_url) or next((one for one in targets.values() if one.url == name_or_url), None)
+
+    async def targets(self) -> Sequence[TargetState]:
+        """Return every configured target at every vantage that measures it."""
+        station = self._daemon.station
+        latest = {(one.target, one.vantage): one for one in await asyncio.to_thread(self._daemon.reader.latest, None)}
+        states = []
+        for key, assignment in station.assignments.items():
+            platform = station.config.platforms.get(assignment.target.platform)
+            state = TargetState(
+                platform=assignment.target.platform,
+                platform_name=(platform and platform.name) or assignment.target.platform,
+                target=assignment.target.name,
+                url=assignment.target.url,
+                vantage=assignment.vantage_name,
+                interval_seconds=assignment.interval_seconds,
+            )
+            if known := latest.get(key):
+                state = msgspec.structs.replace(
+                    state,
+                    network=known.network,
+                    status=known.status,
+                    confidence=known.confidence,
+                    mechanisms=known.mechanisms,
+                    reason=known.reason,
+                    rule=known.rule,
+                    because=known.because,
+                    since=known.since,
+                    measured_at=known.measured_at,
+                    measurement=known.measurement_id,
+                )
+            states.append(state)
+        return states
+
+    async def history(self, query: HistoryQuery) -> Sequence[object]:
+        """Return stored measurements with their verdicts, newest first."""
+        return await asyncio.to_thread(
+            self._daemon.reader.history,
+            query.target,
+            query.vantage,
+            since=query.since,
+            until=query.until,
+            limit=query.limit,
+        )
+
+    async def measurement(self, measurement_id: int) -> object | None:
+        """Return one stored measurement whole."""
+        return await asyncio.to_thread(self._daemon.reader.measurement, measurement_id)
+
+    async def incidents(self, limit: int) -> Sequence[Incident]:
+        """Return incidents, open and closed, newest first."""
+        return (await asyncio.to_thread(self._daemon.reader.incidents))[:limit]
+
+    async def reload(self) -> tuple[bool, str]:
+        """Read the configuration again; return whether it is in use now, and what is wrong with it otherwise."""
+        return await self._daemon.reload()
+
+    async def probe(self, target: Target, vantage: str | None, timeout_seconds: float) -> ProbeResult:
+        """Measure now, from the first test vantage by default, beside the target's series."""
+        station = self._daemon.station
+        place = station.vantages[vantage or station.test_vantages[0]]
+        outcome = await station.pipeline.glance(target, place, timeout_seconds)
+        verdict = outcome.verdict or Verdict(
+            status=Status.INCONCLUSIVE,
+            rule="insufficient",
+            because="Nothing could be measured.",
+            rules_version=RULES_VERSION,
+            reason=Reason.INSUFFICIENT_DATA,
+        )
+        return ProbeResult(outcome.recording, verdict)
+
+    def _vantage(self, name: str) -> VantageHealth:
+        station = self._daemon.station
+        info, check = station.vantages[name].info, station.sanity.latest(name)
+        health = VantageHealth(name=name, kind=info.kind, role=info.role, country=info.country)
+        if check is None:
+            return health
+        return msgspec.structs.replace(
+            health, network=check.network, state=check.state, checked_at=check.started_at, notes=check.notes
+        )

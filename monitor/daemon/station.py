@@ -1,0 +1,187 @@
+"""Everything that is built from one configuration; a reload builds another and carries over what did not change."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import monitor
+from monitor.classify.follow_ups import FollowUpSettings
+from monitor.config.assignment import Assignment
+from monitor.config.digest import digest
+from monitor.config.plan import Plan, limits_of, plan
+from monitor.config.schema import Configuration, VantageConfig
+from monitor.daemon.control_book import ControlBook
+from monitor.daemon.kernel_clock import clock_offset
+from monitor.daemon.memory import Memory
+from monitor.daemon.pipeline import Pipeline, Settings
+from monitor.daemon.sanity_book import SanityBook
+from monitor.model.identifier import MeasurementIds
+from monitor.model.measurement import Limits, Measurement, Request, RunContext
+from monitor.model.outcome import Outcome
+from monitor.model.seams import Clock, Vantage
+from monitor.model.target import Target
+from monitor.model.vantage import Role, VantageCheck
+from monitor.network.certificates import TrustStore
+from monitor.network.handshake import HELLO_PROFILE
+from monitor.vantages import build
+from monitor.vantages._parts import Parts
+
+# A deep run listens on for the second of two contradicting replies, and tries more than one address.
+DEEP_LISTEN_SECONDS = 0.5
+DEEP_ADDRESSES_PER_FAMILY = 4
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who hears what happens; none of them may block or raise."""
+
+    on_outcome: Callable[[Outcome], None]
+    on_check: Callable[[VantageCheck], None]
+
+
+@dataclass(frozen=True)
+class Station:
+    """One configuration at work."""
+
+    config: Configuration
+    config_digest: str
+    plan: Plan
+    targets: Mapping[str, Target]
+    assignments: Mapping[tuple[str, str], Assignment]  # by target and vantage
+    vantages: Mapping[str, Vantage]
+    sanity: SanityBook
+    controls: ControlBook
+    pipeline: Pipeline
+
+    @property
+    def test_vantages(self) -> tuple[str, ...]:
+        """The names of the vantages that measure targets, in the order of the file."""
+        return tuple(name for name, vantage in self.vantages.items() if vantage.info.role is not Role.CONTROL)
+
+
+def build_station(
+    config: Configuration,
+    *,
+    clock: Clock,
+    ids: MeasurementIds,
+    trust: TrustStore,
+    memory: Memory,
+    listeners: Listeners,
+    previous: Station | None = None,
+) -> Station:
+    """Build the parts; vantages whose configuration is unchanged are those of `previous`. Nothing is connected yet."""
+    digest_ = digest(config)
+    planned = plan(config)
+    context = run_context(digest_, trust)
+    parts = Parts(
+        clock=clock,
+        trust=trust,
+        ids=ids,
+        context=context,
+        sanity=config.sanity,
+        limits=limits_of(config),
+        allowed_bogons=config.network.allowed_bogons,
+        cleartext_user_agent=config.defaults.cleartext_user_agent,
+        geo_database=config.geo.database,
+    )
+    vantages = {name: build(name, written, parts) for name, written in config.vantages.items()}
+    sanity = previous.sanity if previous else SanityBook(clock, config.sanity.max_age, listeners.on_check)
+    for name, written in config.vantages.items():
+        if previous and not _same_place(previous.config, config, name, written):
+            sanity.forget(name)
+    controls = ControlBook(
+        clock,
+        [one for one in vantages.values() if one.info.role is Role.CONTROL],
+        sanity if config.sanity.enabled else None,
+        lambda recording: listeners.on_outcome(Outcome(recording=recording)),
+    )
+    pipeline = Pipeline(
+        settings=settings_of(config),
+        clock=clock,
+        sanity=sanity,
+        controls=controls,
+        memory=memory,
+        record=listeners.on_outcome,
+        deep_slots=asyncio.Semaphore(config.follow_ups.concurrency),
+        nothing_seen=lambda target, vantage: _nothing_seen(target, vantage, clock, ids, context),
+    )
+    return Station(
+        config=config,
+        config_digest=digest_,
+        plan=planned,
+        targets={one.target.name: one.target for one in planned.assignments},
+        assignments={(one.target.name, one.vantage_name): one for one in planned.assignments},
+        vantages=vantages,
+        sanity=sanity,
+        controls=controls,
+        pipeline=pipeline,
+    )
+
+
+def settings_of(config: Configuration) -> Settings:
+    """Return what rounds need of the configuration."""
+    routine = limits_of(config)
+    wanted = config.follow_ups
+    host, _, port = wanted.unrelated.rpartition(":")
+    follow_ups = FollowUpSettings(
+        harmless_name=wanted.harmless_name,
+        resolvers=wanted.resolvers,
+        unrelated_port=int(port),
+        retries=wanted.retries,
+        retry_wait_seconds=wanted.retry_wait,
+    )
+    return Settings(
+        request=Request(
+            target=Target(name="", platform="", url=""),
+            limits=routine,
+            user_agent=config.defaults.user_agent,
+            cleartext_user_agent=config.defaults.cleartext_user_agent,
+            allowed_bogons=config.network.allowed_bogons,
+        ),
+        resolvers={name: written.resolvers for name, written in config.vantages.items()},
+        follow_ups=follow_ups if wanted.enabled else None,
+        unrelated_host=host.strip("[]"),
+        deep_limits=_deep(routine),
+        isolation_seconds=wanted.refresh,
+        sanity_enabled=config.sanity.enabled,
+    )
+
+
+def run_context(config_digest: str, trust: TrustStore) -> RunContext:
+    """Return what every measurement under this configuration shares."""
+    offset, source = clock_offset()
+    return RunContext(
+        software=f"access-monitor/{monitor.__version__}",
+        config_digest=config_digest,
+        ca_digest=trust.digest,
+        hello_profile=HELLO_PROFILE,
+        clock_offset_seconds=offset,
+        clock_source=source,
+    )
+
+
+def _deep(routine: Limits) -> Limits:
+    return Limits(
+        **{name: getattr(routine, name) for name in routine.__struct_fields__}
+        | {"dns_listen_seconds": DEEP_LISTEN_SECONDS, "addresses_per_family": DEEP_ADDRESSES_PER_FAMILY}
+    )
+
+
+def _same_place(before: Configuration, now: Configuration, name: str, written: VantageConfig) -> bool:
+    return before.vantages.get(name) == written and before.sanity == now.sanity and before.network == now.network
+
+
+def _nothing_seen(
+    target: Target, vantage: Vantage, clock: Clock, ids: MeasurementIds, context: RunContext
+) -> Measurement:
+    """Return a measurement without observations: the vantage could not be used at all."""
+    at = clock.now()
+    return Measurement(
+        id=ids.new(at),
+        target=target.name,
+        url=target.url,
+        vantage=vantage.info.name,
+        started_at=at,
+        elapsed_seconds=0.0,
+        context=context,
+    )

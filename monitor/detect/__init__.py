@@ -1,0 +1,1 @@
+"""Tells a change from noise: pure functions over a series of verdicts."""

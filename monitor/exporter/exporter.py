@@ -1,0 +1,174 @@
+"""The state behind `/metrics`, changed by every run and written out at a scrape."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.process_collector import ProcessCollector
+
+from monitor.exporter import table
+from monitor.exporter.exposition import Buckets, Format, Histogram, header, label_text, line
+from monitor.exporter.series import TargetSeries, label_values
+from monitor.exporter.table import Kind, Metric
+from monitor.model.outcome import Incident, Outcome
+from monitor.model.target import Target
+from monitor.model.vantage import VantageCheck, VantageInfo, VantageState
+from monitor.store.store import StoreHealth
+
+_LAG_BUCKETS_SECONDS: Final = Buckets(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+
+
+class Exporter:
+    """Keeps what was last seen of every target, vantage and incident, and counters of the daemon.
+
+    Methods may be called from any thread; `render` suits a thread of its own (`asyncio.to_thread`), because it takes
+    the lock for one series at a time.
+    """
+
+    def __init__(self, version: str, rules_version: int) -> None:
+        self._lock = threading.Lock()
+        self._series: dict[tuple[str, str], TargetSeries] = {}
+        self._samples: dict[Metric, dict[tuple[str, ...], float]] = {metric: {} for metric in table.OTHER_METRICS}
+        self._lag = Histogram(_LAG_BUCKETS_SECONDS)
+        self._incidents: dict[tuple[str, str], Incident] = {}
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+        self._put(table.BUILD_INFO, 1, version, str(rules_version))
+        self._put(table.MODULE_UNKNOWN, 0)
+        self.in_flight(0)
+
+    def observe(self, outcome: Outcome, target: Target, vantage: VantageInfo, interval_seconds: float) -> None:
+        """Take in one run. On another network than before, the old series ends and a new one begins."""
+        measurement = outcome.recording.measurement
+        values = label_values(target, vantage, measurement)
+        status = outcome.verdict.status if outcome.verdict is not None else table.UNJUDGED
+        with self._lock:
+            key = (target.name, vantage.name)
+            series = self._series.get(key)
+            if series is None or series.values != values:
+                series = self._series[key] = TargetSeries(values)
+            series.observe(measurement, outcome.verdict, interval_seconds)
+            self._put(table.LAST_ROUND, measurement.started_at.timestamp(), vantage.name)
+            self._add(table.MEASUREMENTS, vantage.name, status)
+            if measurement.is_deep:
+                self._add(table.DEEP_RUNS, vantage.name)
+
+    def observe_check(self, check: VantageCheck) -> None:
+        """Take in a vantage's sanity checks."""
+        with self._lock:
+            self._put(table.VANTAGE_ONLINE, int(check.state is VantageState.ONLINE), check.vantage)
+
+    def incidents(self, open_incidents: Sequence[Incident]) -> None:
+        """Replace the open incidents."""
+        with self._lock:
+            self._incidents = {(incident.platform, incident.country): incident for incident in open_incidents}
+
+    def forget(self, target: str, vantage: str) -> None:
+        """End the series of a target that a vantage no longer measures."""
+        with self._lock:
+            self._series.pop((target, vantage), None)
+
+    def forget_vantage(self, vantage: str) -> None:
+        """End what is exported of a vantage itself and of its targets; its counters stay."""
+        with self._lock:
+            self._series = {key: series for key, series in self._series.items() if key[1] != vantage}
+            for metric in (table.VANTAGE_ONLINE, table.LAST_ROUND):
+                self._samples[metric].pop((vantage,), None)
+
+    def set_reload(self, *, ok: bool, at: datetime) -> None:
+        """Say whether the latest reading of the configuration succeeded, and when it was."""
+        with self._lock:
+            self._put(table.RELOAD_SUCCESSFUL, int(ok))
+            if ok:
+                self._put(table.RELOAD_SUCCESS_TIME, at.timestamp())
+
+    def set_store(self, health: StoreHealth) -> None:
+        """Take in how the store is."""
+        with self._lock:
+            self._put(table.STORE_PENDING, health.pending)
+            self._put(table.STORE_SPOOLED, health.spooled)
+            self._put(table.STORE_LOST, health.lost_total)
+            self._put(table.STORE_REFUSED, health.refused_total)
+            self._put(table.STORE_COMMITTED, health.committed_total)
+            self._put(table.STORE_COMMIT_DURATION, health.last_commit_seconds)
+            self._put(table.STORE_FILE_BYTES, health.file_bytes)
+            self._put(table.STORE_WAL_BYTES, health.wal_bytes)
+            self._samples[table.STORE_FAILING] = {} if health.last_error is None else {(health.last_error,): 1}
+
+    def started(self, lag_seconds: float) -> None:
+        """Count a run that started so much later than it was due."""
+        with self._lock:
+            self._lag.observe(max(0.0, lag_seconds))
+
+    def skipped(self, vantage: str) -> None:
+        """Count a run that was left out."""
+        with self._lock:
+            self._add(table.RUNS_SKIPPED, vantage)
+
+    def dropped(self, vantage: str, reason: str) -> None:
+        """Count a round that detection leaves out; `reason` is the verdict's reason, or its status."""
+        with self._lock:
+            self._add(table.ROUNDS_DROPPED, vantage, reason)
+
+    def in_flight(self, runs: int) -> None:
+        """Say how many runs are active."""
+        with self._lock:
+            self._put(table.RUNS_IN_FLIGHT, runs)
+
+    def module_unknown(self) -> None:
+        """Count a request to `/probe` that named an unknown module."""
+        with self._lock:
+            self._add(table.MODULE_UNKNOWN)
+
+    def render(self, form: Format) -> bytes:
+        """Return everything in an exposition format."""
+        with self._lock:
+            series = list(self._series.values())
+        groups = [self._lines_of(one) for one in series]
+        parts: list[str] = []
+        for metric in table.TARGET_METRICS:
+            lines = [group[metric] for group in groups if metric in group]
+            if any(lines):
+                parts += [header(metric, form), *lines]
+        for metric, text in self._other_lines(series):
+            parts += [header(metric, form), text]
+        encode = generate_openmetrics if form is Format.OPENMETRICS else generate_latest
+        return "".join(parts).encode() + encode(self._process)
+
+    def _lines_of(self, series: TargetSeries) -> Mapping[Metric, str]:
+        with self._lock:
+            return series.lines()
+
+    def _other_lines(self, series: list[TargetSeries]) -> list[tuple[Metric, str]]:
+        with self._lock:
+            samples = {metric: dict(values) for metric, values in self._samples.items()}
+            incidents = dict(self._incidents)
+            lag = self._lag.lines(table.SCHEDULE_LAG.name, "")
+        watched: dict[tuple[str, ...], float] = {(one.values[0], one.values[3]): 0 for one in series if one.is_judged}
+        samples[table.INCIDENT_ACTIVE] = watched | dict.fromkeys(incidents, 1)
+        samples[table.INCIDENT_START] = {
+            key: incident.started_before.timestamp() for key, incident in incidents.items()
+        }
+        lines = [
+            (
+                metric,
+                lag
+                if metric.kind is Kind.HISTOGRAM
+                else "".join(
+                    line(metric.name, label_text(metric.labels, labels), value)
+                    for labels, value in samples[metric].items()
+                ),
+            )
+            for metric in table.OTHER_METRICS
+        ]
+        return [(metric, text) for metric, text in lines if text]
+
+    def _put(self, metric: Metric, value: float, *labels: str) -> None:
+        self._samples[metric][labels] = value
+
+    def _add(self, metric: Metric, *labels: str) -> None:
+        samples = self._samples[metric]
+        samples[labels] = samples.get(labels, 0) + 1

@@ -1,0 +1,133 @@
+"""Exceptions of the network as failure strings, in one table (OONI df-007).
+
+Order: already classified > TLS alert or reason > errno > our deadline > end of stream > malformed reply > unknown.
+`ssl.SSLError` goes before errno because its `errno` is OpenSSL's own number: 1 is SSL_ERROR_SSL there and EPERM here.
+"""
+
+import errno
+import re
+import ssl
+import zlib
+from typing import Final
+
+import dns.exception
+import h2.exceptions
+import h11
+
+from monitor.model.failure import UNKNOWN_FAILURE, Failure
+from monitor.model.observation import FailureDetail
+
+
+class ClassifiedError(Exception):
+    """A failure of the network whose string is known where it is noticed."""
+
+    def __init__(self, failure: Failure, detail: FailureDetail | None = None) -> None:
+        super().__init__(failure.value)
+        self.failure = failure
+        self.detail = detail
+
+
+# What a step catches; anything else is a mistake of ours and raises.
+NETWORK_ERRORS: Final = (
+    ClassifiedError, OSError, EOFError, zlib.error, dns.exception.DNSException, h11.RemoteProtocolError,
+    h2.exceptions.ProtocolError,
+)  # fmt: skip
+
+# OSError as well, yet never evidence: raised.
+OUR_FAULT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+ERRNO_FAILURES: Final = {
+    errno.ETIMEDOUT: Failure.TIMED_OUT,
+    errno.ECONNREFUSED: Failure.CONNECTION_REFUSED,
+    errno.ECONNRESET: Failure.CONNECTION_RESET,
+    errno.EPIPE: Failure.CONNECTION_RESET,  # Linux reports a reset so once the peer has also sent FIN
+    errno.EHOSTUNREACH: Failure.HOST_UNREACHABLE,
+    errno.ENETUNREACH: Failure.NETWORK_UNREACHABLE,
+    errno.ECONNABORTED: Failure.CONNECTION_ABORTED,
+    errno.ENETDOWN: Failure.NETWORK_DOWN,
+    errno.ENODEV: Failure.NETWORK_DOWN,  # the interface to bind to is gone
+    errno.ENETRESET: Failure.NETWORK_RESET,
+    errno.EBADF: Failure.CONNECTION_ALREADY_CLOSED,
+    errno.EINTR: Failure.INTERRUPTED,
+    errno.EACCES: Failure.PERMISSION_DENIED,
+    errno.EPERM: Failure.PERMISSION_DENIED,  # a local firewall
+    errno.EADDRNOTAVAIL: Failure.ADDRESS_NOT_AVAILABLE,
+    errno.EADDRINUSE: Failure.ADDRESS_IN_USE,
+    errno.EAFNOSUPPORT: Failure.ADDRESS_FAMILY_NOT_SUPPORTED,
+    errno.EINVAL: Failure.INVALID_ARGUMENT,
+    errno.EMSGSIZE: Failure.MESSAGE_SIZE,
+    errno.ENOBUFS: Failure.NO_BUFFER_SPACE,
+    errno.ENOPROTOOPT: Failure.NO_PROTOCOL_OPTION,
+    errno.ENOTCONN: Failure.NOT_CONNECTED,
+}
+
+# X509_V_ERR_* of OpenSSL's x509_vfy.h; a code not listed is a certificate unfit for use.
+VERIFY_FAILURES: Final = {
+    **dict.fromkeys((2, 18, 19, 20, 21, 24, 27), Failure.SSL_UNKNOWN_AUTHORITY),
+    **dict.fromkeys((62, 64), Failure.SSL_INVALID_HOSTNAME),
+    **dict.fromkeys((7, 9, 10, 22, 23, 25, 26, 28, 66, 67, 68, 79), Failure.SSL_INVALID_CERTIFICATE),
+}
+
+# RFC 1035 section 4.1.1; any other code but 0 is a server that misbehaves.
+RCODE_FAILURES: Final = {
+    2: Failure.DNS_SERVFAIL_ERROR,
+    3: Failure.DNS_NXDOMAIN_ERROR,
+    5: Failure.DNS_REFUSED_ERROR,
+}
+
+CLASS_FAILURES: Final[tuple[tuple[type[BaseException], Failure, str | None], ...]] = (
+    (TimeoutError, Failure.GENERIC_TIMEOUT_ERROR, None),  # without errno: our own deadline
+    (EOFError, Failure.EOF_ERROR, None),
+    (zlib.error, Failure.HTTP_REQUEST_FAILED, "undecodable_body"),
+    (h11.RemoteProtocolError, Failure.HTTP_REQUEST_FAILED, "malformed_http"),
+    (h2.exceptions.InvalidBodyLengthError, Failure.EOF_ERROR, None),
+    (h2.exceptions.ProtocolError, Failure.HTTP_REQUEST_FAILED, "malformed_http"),
+    (dns.exception.DNSException, Failure.DNS_SERVER_MISBEHAVING, "malformed_message"),
+)
+
+# OpenSSL's reasons for alerts received: SSLV3_ALERT_HANDSHAKE_FAILURE, TLSV1_UNRECOGNIZED_NAME, ...
+_ALERT: Final = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(\w+)")
+_ADDRESS: Final = re.compile(
+    r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)|(?<![\w:])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:[.\d]*)(?:%\w+)?",
+    re.IGNORECASE,
+)
+_TEXT_LIMIT: Final = 200
+
+
+def failure_of(error: Exception) -> tuple[str, FailureDetail | None]:
+    """Return the failure string of `error` and what lies behind it.
+
+    Raises `error` itself if this process is at fault (`OUR_FAULT`).
+    """
+    if isinstance(error, ClassifiedError):
+        return error.failure, error.detail
+    if isinstance(error, ssl.SSLError):
+        return _tls_failure(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        if error.errno in OUR_FAULT:
+            raise error
+        if error.errno in ERRNO_FAILURES:
+            return ERRNO_FAILURES[error.errno], FailureDetail(errno=error.errno)
+        return unknown_failure(error.strerror or str(error)), FailureDetail(errno=error.errno)
+    for kind, failure, reason in CLASS_FAILURES:
+        if isinstance(error, kind):
+            return failure, FailureDetail(reason=reason) if reason else None
+    return unknown_failure(f"{type(error).__name__} {error}"), None
+
+
+def unknown_failure(text: str) -> str:
+    """Return `unknown_failure: TEXT`, at most 200 printable characters of it, IP addresses replaced."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return UNKNOWN_FAILURE + _ADDRESS.sub("[scrubbed]", printable)[:_TEXT_LIMIT]
+
+
+def _tls_failure(error: ssl.SSLError) -> tuple[str, FailureDetail]:
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return Failure.EOF_ERROR, FailureDetail(reason="tls_closed")
+    reason = error.reason or ""
+    if alert := _ALERT.fullmatch(reason):
+        name = alert[1].lower()
+        # Alert 112 (RFC 6066 section 3): the server has no certificate for the name.
+        failure = Failure.SSL_INVALID_HOSTNAME if name == "unrecognized_name" else Failure.SSL_FAILED_HANDSHAKE
+        return failure, FailureDetail(alert=name)
+    return Failure.SSL_FAILED_HANDSHAKE, FailureDetail(reason=reason.lower() or None)

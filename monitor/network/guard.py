@@ -1,0 +1,34 @@
+"""A network that refuses addresses which are not public: what an agent measures through."""
+
+import errno
+import socket
+from collections.abc import Collection
+
+from monitor.model.bogon import is_bogon
+from monitor.model.seams import Network
+
+
+class GuardedNetwork:
+    """Refuses a socket to an address that is not public, unless it is allowed: the very address that is connected to.
+
+    `allowed` are address ranges, `nameservers` the host's own, which may be private and are asked on port 53 only.
+    """
+
+    def __init__(self, network: Network, allowed: tuple[str, ...], nameservers: Collection[str]) -> None:
+        self._network = network
+        self._allowed = allowed
+        self._nameservers = frozenset(nameservers)
+
+    async def connect_tcp(self, address: str, port: int) -> socket.socket:
+        """Return a connected stream socket; raises PermissionError for an address that is not public."""
+        self._guard(address, port)
+        return await self._network.connect_tcp(address, port)
+
+    async def connect_udp(self, address: str, port: int) -> socket.socket:
+        """Return a connected datagram socket; raises PermissionError for an address that is not public."""
+        self._guard(address, port)
+        return await self._network.connect_udp(address, port)
+
+    def _guard(self, address: str, port: int) -> None:
+        if is_bogon(address, self._allowed) and not (port == 53 and address in self._nameservers):
+            raise PermissionError(errno.EPERM, "not a public address")

@@ -1,0 +1,49 @@
+"""Sockets of this host, through one source address or interface if wanted."""
+
+import asyncio
+import errno
+import os
+import socket
+
+
+class LocalNetwork:
+    """Opens sockets on this host (`monitor.model.seams.Network`); proxy variables of the environment are not read.
+
+    `interface` needs Linux and, before 5.7, CAP_NET_RAW. A family other than that of `source_address` has no route.
+    """
+
+    def __init__(self, source_address: str | None = None, interface: str | None = None) -> None:
+        self._source_address = source_address
+        self._interface = interface
+
+    async def connect_tcp(self, address: str, port: int) -> socket.socket:
+        """Return a connected non-blocking stream socket; raises OSError with the errno of the attempt."""
+        return await self._connect(address, port, socket.SOCK_STREAM)
+
+    async def connect_udp(self, address: str, port: int) -> socket.socket:
+        """Return a connected non-blocking datagram socket; raises OSError."""
+        return await self._connect(address, port, socket.SOCK_DGRAM)
+
+    async def _connect(self, address: str, port: int, kind: socket.SocketKind) -> socket.socket:
+        family = _family(address)
+        if self._source_address and _family(self._source_address) != family:
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+        connecting = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+        try:
+            if self._interface:
+                connecting.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._interface.encode())
+            if self._source_address:
+                connecting.bind((self._source_address, 0))
+            if kind == socket.SOCK_DGRAM:
+                connecting.connect((address, port))
+            else:
+                connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                await asyncio.get_running_loop().sock_connect(connecting, (address, port))
+        except BaseException:
+            connecting.close()
+            raise
+        return connecting
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -1,0 +1,556 @@
+"""Reading the record, through a connection that cannot change it; safe to call from any thread, and blocking."""
+
+import sqlite3
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+import msgspec
+
+from monitor.model.measurement import Measurement
+from monitor.model.observation import Step
+from monitor.model.outcome import Incident
+from monitor.model.vantage import NetworkIdentity, VantageState
+from monitor.model.verdict import Confidence, DetectorState, Reason, SeriesState, Status, Transition, Verdict
+from monitor.store.connection import StoreError, connect_reader
+from monitor.store.recorder import LATE_REPLY_ORDINAL
+from monitor.store.rows import (
+    POSITION_BITS,
+    HttpRow,
+    ObservationRow,
+    digest,
+    instant,
+    measurement_from,
+    milliseconds,
+    network_from,
+    observation_from,
+    optional_instant,
+)
+
+_FOREVER: Final = 2**62
+_EXPORT_PAGE: Final = 200
+_MAX_LIMIT: Final = 10_000
+_NOT_ACCESSIBLE: Final = frozenset({Status.BLOCKED, Status.THROTTLED, Status.WITHHELD, Status.DOWN})
+
+_MEASUREMENT_COLUMNS: Final = """
+    m.id, t.name AS target, g.name AS vantage, p.name AS platform, u.url, m.started_at, m.elapsed_microseconds,
+    m.clock_offset_microseconds, m.is_deep, m.is_interrupted, m.digest, x.software, x.config_digest, x.ca_digest,
+    x.hello_profile, x.clock_source, n.asn, n.name AS network, n.country, n.resolver_asn
+FROM measurement m
+JOIN target t ON t.id = m.target_id
+JOIN vantage g ON g.id = m.vantage_id
+JOIN url u ON u.id = m.url_id
+JOIN network n ON n.id = m.network_id
+JOIN run_context x ON x.id = m.run_context_id
+LEFT JOIN platform p ON p.id = t.platform_id
+"""
+# The verdict that counts today: the one drawn last.
+_CURRENT_CONCLUSION: Final = """
+JOIN conclusion c ON c.id = (
+    SELECT conclusion_id FROM verdict WHERE measurement_id = m.id ORDER BY drawn_at DESC, rules_version DESC LIMIT 1)
+"""
+_CONCLUSION_COLUMNS: Final = "c.status, c.confidence, c.layer, c.mechanisms, c.reason, c.rule, c.because"
+_OBSERVATIONS: Final = """
+SELECT o.id, f.step, f.facts, e.address, e.port, o.failure, o.started_microseconds, o.elapsed_microseconds,
+    o.ttls_seconds, h.bytes_sent, h.bytes_received, h.body_bytes, h.body_digest, h.first_byte_microseconds,
+    h.header_values
+FROM observation o JOIN observation_facts f ON f.id = o.facts_id LEFT JOIN endpoint e ON e.id = o.endpoint_id
+LEFT JOIN http_exchange h ON h.observation_id = o.id
+WHERE o.id BETWEEN ? AND ? ORDER BY o.id
+"""
+
+
+class CurrentState(msgspec.Struct, frozen=True, kw_only=True):
+    """How a target stands at a vantage, as of the last measurement judged."""
+
+    platform: str | None
+    target: str
+    vantage: str
+    measurement_id: int
+    measured_at: datetime
+    since: datetime  # when it came to be so, as far as is known
+    status: Status
+    confidence: Confidence | None
+    layer: Step | None
+    mechanisms: tuple[str, ...]
+    reason: Reason | None
+    rule: str
+    because: str
+    network: NetworkIdentity
+
+
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One measurement in a history; the verdict's fields are None for one that was not judged."""
+
+    id: int
+    target: str
+    vantage: str
+    started_at: datetime
+    elapsed_seconds: float
+    is_deep: bool
+    network: NetworkIdentity
+    status: Status | None
+    confidence: Confidence | None
+    layer: Step | None
+    mechanisms: tuple[str, ...]
+    reason: Reason | None
+    rule: str | None
+    because: str | None
+
+
+class StoredVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A verdict as it was drawn, and what else it rests on."""
+
+    verdict: Verdict
+    drawn_at: datetime
+    state_before: VantageState | None
+    state_after: VantageState | None
+    control_ids: tuple[int, ...]
+    isolation_id: int | None
+
+
+class StoredEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Raw material behind the observation at `position`; `is_held` is False once its content has expired."""
+
+    position: int
+    sha256: str
+    kind: str
+    bytes: int | None
+    is_held: bool
+
+
+class StoredMeasurement(msgspec.Struct, frozen=True, kw_only=True):
+    """A measurement as it is stored; `digest` is the hexadecimal SHA-256 written with it, verdicts newest first."""
+
+    measurement: Measurement
+    platform: str | None
+    digest: str
+    verdicts: tuple[StoredVerdict, ...]
+    evidence: tuple[StoredEvidence, ...]
+
+    @property
+    def is_genuine(self) -> bool:
+        """Whether the digest recomputed from what is stored is the one written with it."""
+        return digest(self.measurement).hex() == self.digest
+
+
+class StoredDetector(msgspec.Struct, frozen=True, kw_only=True):
+    """State of the detector for a target at a vantage on a network (asn None: unknown)."""
+
+    target: str
+    vantage: str
+    asn: int | None
+    updated_at: datetime
+    detector: DetectorState
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs that were lost because the database could not be written."""
+
+    from_at: datetime
+    to_at: datetime
+    runs: int
+    why: str
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is stored."""
+
+    measurements: int
+    targets: int
+    vantages: int
+    transitions: int
+    incidents_open: int
+    runs_lost: int
+
+
+class Reader(AbstractContextManager["Reader"]):
+    """Answers questions about the record. Times taken and given are UTC instants; `until` is exclusive.
+
+    Raises StoreError if the file cannot be opened, and sqlite3.Error if it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._db = connect_reader(path)
+            self._db.execute("SELECT 1 FROM measurement LIMIT 1")
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot read {path}: {error}") from error
+        self._lock = threading.Lock()
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        """Return the reader."""
+        return self
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._db.close()
+
+    def latest(self, at: datetime | None = None) -> list[CurrentState]:
+        """Return how each target stood at each vantage at an instant (now by default), by target and vantage.
+
+        Targets and vantages removed from the configuration by then are left out.
+        """
+        moment = _FOREVER if at is None else milliseconds(at)
+        series = self._all(
+            "SELECT DISTINCT s.target_id, s.vantage_id FROM series s JOIN target t ON t.id = s.target_id "
+            "JOIN vantage g ON g.id = s.vantage_id WHERE coalesce(t.removed_at > ?1, 1) "
+            "AND coalesce(g.removed_at > ?1, 1) AND EXISTS (SELECT 1 FROM status_run "
+            "WHERE target_id = s.target_id AND vantage_id = s.vantage_id AND started_at <= ?1) "
+            "ORDER BY t.name, g.name",
+            (moment,),
+        )
+        states = (self._current(one["target_id"], one["vantage_id"], moment) for one in series)
+        return [state for state in states if state is not None]
+
+    def history(
+        self,
+        target: str,
+        vantage: str | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> list[HistoryRow]:
+        """Return the measurements of a target, newest first, at most `limit` and 10,000."""
+        rows = self._all(
+            f"SELECT {_CONCLUSION_COLUMNS}, {_MEASUREMENT_COLUMNS} LEFT {_CURRENT_CONCLUSION} "  # noqa: S608 -- our own columns
+            "WHERE m.id IN (SELECT id FROM measurement WHERE target_id = (SELECT id FROM target WHERE name = ?1) "
+            "AND (?2 IS NULL OR vantage_id = (SELECT id FROM vantage WHERE name = ?2)) "
+            "AND started_at >= ?3 AND started_at < ?4 ORDER BY started_at DESC, id DESC LIMIT ?5) "
+            "ORDER BY m.started_at DESC, m.id DESC",
+            (target, vantage, _since(since), _until(until), max(0, min(limit, _MAX_LIMIT))),
+        )
+        return [_history_row(row) for row in rows]
+
+    def measurement(self, measurement_id: int) -> StoredMeasurement | None:
+        """Return a measurement with its verdicts and the list of its evidence, or None."""
+        row = self._one(f"SELECT {_MEASUREMENT_COLUMNS} WHERE m.id = ?", (measurement_id,))
+        return None if row is None else self._stored(row)
+
+    def evidence(self, sha256: str) -> bytes | None:
+        """Return raw material by its digest, at most the first 256 KiB, or None if it is not held."""
+        row = self._one("SELECT content FROM evidence WHERE digest = ?", (sha256,))
+        return None if row is None or row["content"] is None else zlib.decompress(row["content"])
+
+    def export(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        targets: Sequence[str] = (),
+        vantages: Sequence[str] = (),
+    ) -> Iterator[dict[str, Any]]:
+        """Yield measurements as JSON-ready dicts in the order of their ids; without targets or vantages, all.
+
+        Each has the fields of `monitor probe --json` and beside them id, digest, context, network and every verdict.
+        Read in pages, so that a long export holds no transaction open.
+        """
+        last = 0
+        while True:
+            rows = self._all(
+                f"SELECT {_MEASUREMENT_COLUMNS} WHERE m.id > ?1 AND m.started_at >= ?2 AND m.started_at < ?3 "  # noqa: S608 -- our own columns
+                "AND (?4 = '[]' OR t.name IN (SELECT value FROM json_each(?4))) "
+                "AND (?5 = '[]' OR g.name IN (SELECT value FROM json_each(?5))) ORDER BY m.id LIMIT ?6",
+                (last, _since(since), _until(until), _list(targets), _list(vantages), _EXPORT_PAGE),
+            )
+            if not rows:
+                return
+            for row in rows:
+                yield self._exported(self._stored(row))
+            last = rows[-1]["id"]
+
+    def detector_states(self) -> list[StoredDetector]:
+        """Return the detector's state for every target, vantage and network."""
+        rows = self._all(
+            "SELECT t.name AS target, g.name AS vantage, d.asn, d.updated_at, d.detail FROM detector d "
+            "JOIN target t ON t.id = d.target_id JOIN vantage g ON g.id = d.vantage_id ORDER BY t.name, g.name, d.asn"
+        )
+        return [
+            StoredDetector(
+                target=row["target"],
+                vantage=row["vantage"],
+                asn=row["asn"] or None,
+                updated_at=instant(row["updated_at"]),
+                detector=msgspec.json.decode(row["detail"], type=DetectorState),
+            )
+            for row in rows
+        ]
+
+    def transitions(
+        self, target: str | None = None, *, since: datetime | None = None, until: datetime | None = None
+    ) -> list[Transition]:
+        """Return confirmed changes, oldest first."""
+        rows = self._all(
+            "SELECT t.name AS target, g.name AS vantage, x.* FROM transition x JOIN target t ON t.id = x.target_id "
+            "JOIN vantage g ON g.id = x.vantage_id WHERE (?1 IS NULL OR t.name = ?1) AND x.at >= ?2 AND x.at < ?3 "
+            "ORDER BY x.at, x.id",
+            (target, _since(since), _until(until)),
+        )
+        return [
+            Transition(
+                target=row["target"],
+                vantage=row["vantage"],
+                at=instant(row["at"]),
+                before=SeriesState(row["before"]),
+                after=SeriesState(row["after"]),
+                status=Status(row["status"]),
+                score=row["score"],
+                last_before_at=optional_instant(row["last_before_at"]),
+                first_after_at=optional_instant(row["first_after_at"]),
+            )
+            for row in rows
+        ]
+
+    def open_incidents(self) -> list[Incident]:
+        """Return the incidents that have not ended, oldest first."""
+        return [
+            _incident(row) for row in self._all("SELECT * FROM incident WHERE closed_at IS NULL ORDER BY opened_at")
+        ]
+
+    def incidents(
+        self, *, platform: str | None = None, since: datetime | None = None, until: datetime | None = None
+    ) -> list[Incident]:
+        """Return the incidents that were open at some time between two instants, newest first."""
+        rows = self._all(
+            "SELECT * FROM incident WHERE (?1 IS NULL OR platform = ?1) AND coalesce(closed_at >= ?2, 1) "
+            "AND opened_at < ?3 ORDER BY opened_at DESC, id",
+            (platform, _since(since), _until(until)),
+        )
+        return [_incident(row) for row in rows]
+
+    def last_deep(self, target: str, vantage: str) -> Measurement | None:
+        """Return the newest deep measurement of a target at a vantage."""
+        row = self._one(
+            f"SELECT {_MEASUREMENT_COLUMNS} WHERE t.name = ? AND g.name = ? AND m.is_deep "
+            "ORDER BY m.started_at DESC, m.id DESC LIMIT 1",
+            (target, vantage),
+        )
+        return None if row is None else self._stored(row).measurement
+
+    def known_addresses(self, target: str, since: datetime | None = None) -> frozenset[str]:
+        """Return the addresses that proved over TLS to serve a name of the target, lately if `since` is given."""
+        rows = self._all(
+            "SELECT address FROM known_address a JOIN target t ON t.id = a.target_id WHERE t.name = ? AND last_at >= ?",
+            (target, _since(since)),
+        )
+        return frozenset(row["address"] for row in rows)
+
+    def gaps(self, since: datetime | None = None) -> list[Gap]:
+        """Return the times for which runs were lost, oldest first."""
+        rows = self._all("SELECT * FROM gap WHERE to_at >= ? ORDER BY from_at", (_since(since),))
+        return [
+            Gap(from_at=instant(row["from_at"]), to_at=instant(row["to_at"]), runs=row["runs"], why=row["why"])
+            for row in rows
+        ]
+
+    def counts(self) -> Counts:
+        """Count what is stored; reads an index of every measurement."""
+        row = self._one(
+            "SELECT (SELECT count(*) FROM measurement) AS measurements, "
+            "(SELECT count(*) FROM target WHERE removed_at IS NULL) AS targets, "
+            "(SELECT count(*) FROM vantage WHERE removed_at IS NULL) AS vantages, "
+            "(SELECT count(*) FROM transition) AS transitions, "
+            "(SELECT count(*) FROM incident WHERE closed_at IS NULL) AS incidents_open, "
+            "(SELECT coalesce(sum(runs), 0) FROM gap) AS runs_lost"
+        )
+        return msgspec.convert(dict(row or {}), Counts)
+
+    def _current(self, target_id: int, vantage_id: int, moment: int) -> CurrentState | None:
+        row = self._one(
+            f"SELECT {_CONCLUSION_COLUMNS}, {_MEASUREMENT_COLUMNS} {_CURRENT_CONCLUSION} "
+            "WHERE m.target_id = ? AND m.vantage_id = ? AND m.started_at <= ? ORDER BY m.started_at DESC LIMIT 1",
+            (target_id, vantage_id, moment),
+        )
+        if row is None:
+            return None
+        status = Status(row["status"])
+        return CurrentState(
+            platform=row["platform"],
+            target=row["target"],
+            vantage=row["vantage"],
+            measurement_id=row["id"],
+            measured_at=instant(row["started_at"]),
+            since=instant(self._since(target_id, vantage_id, moment, status)),
+            status=status,
+            confidence=_optional(Confidence, row["confidence"]),
+            layer=_optional(Step, row["layer"]),
+            mechanisms=tuple(msgspec.json.decode(row["mechanisms"])),
+            reason=_optional(Reason, row["reason"]),
+            rule=row["rule"],
+            because=row["because"],
+            network=network_from(row),
+        )
+
+    def _since(self, target_id: int, vantage_id: int, moment: int, status: Status) -> int:
+        """Return when a status began: with the detector's state if it says the same, else with the run of the status.
+
+        Inconclusive rounds inside a run do not end it.
+        """
+        transition = self._one(
+            "SELECT after, coalesce(first_after_at, at) AS since FROM transition "
+            "WHERE target_id = ? AND vantage_id = ? AND at <= ? ORDER BY at DESC, id DESC LIMIT 1",
+            (target_id, vantage_id, moment),
+        )
+        if transition is not None and (
+            (transition["after"] == SeriesState.ACCESSIBLE and status is Status.ACCESSIBLE)
+            or (transition["after"] == SeriesState.NOT_ACCESSIBLE and status in _NOT_ACCESSIBLE)
+        ):
+            return int(transition["since"])
+        run = self._one(
+            "SELECT min(started_at) AS since FROM status_run WHERE target_id = ?1 AND vantage_id = ?2 "
+            "AND status = ?4 AND started_at <= ?3 AND started_at > coalesce((SELECT max(started_at) FROM status_run "
+            "WHERE target_id = ?1 AND vantage_id = ?2 AND started_at <= ?3 "
+            "AND status NOT IN (?4, 'inconclusive')), -1)",
+            (target_id, vantage_id, moment, status),
+        )
+        return moment if run is None or run["since"] is None else int(run["since"])
+
+    def _stored(self, row: sqlite3.Row) -> StoredMeasurement:
+        first = row["id"] << POSITION_BITS
+        last = first + (1 << POSITION_BITS) - 1
+        evidence = self._all(
+            "SELECT l.observation_id - ?1 AS position, l.ordinal, e.digest, e.kind, e.bytes, e.content IS NOT NULL "
+            "AS is_held FROM observation_evidence l JOIN evidence e ON e.id = l.evidence_id "
+            "WHERE l.observation_id BETWEEN ?1 AND ?2 ORDER BY l.observation_id, l.ordinal",
+            (first, last),
+        )
+        references: dict[int, list[str]] = {}
+        for link in evidence:
+            if link["ordinal"] < LATE_REPLY_ORDINAL:
+                references.setdefault(link["position"], []).append(link["digest"])
+        observations = [
+            observation_from(
+                ObservationRow(*found[1:9], None if found["body_bytes"] is None else HttpRow(*found[9:])),
+                references.get(found[0] - first, ()),
+            )
+            for found in self._all(_OBSERVATIONS, (first, last))
+        ]
+        verdicts = self._all(
+            "SELECT * FROM verdict_detail WHERE measurement_id = ? ORDER BY drawn_at DESC, rules_version DESC",
+            (row["id"],),
+        )
+        return StoredMeasurement(
+            measurement=measurement_from(row, observations),
+            platform=row["platform"],
+            digest=row["digest"].hex(),
+            verdicts=tuple(_stored_verdict(verdict) for verdict in verdicts),
+            evidence=tuple(
+                StoredEvidence(
+                    position=link["position"],
+                    sha256=link["digest"],
+                    kind=link["kind"],
+                    bytes=link["bytes"],
+                    is_held=bool(link["is_held"]),
+                )
+                for link in evidence
+            ),
+        )
+
+    def _exported(self, stored: StoredMeasurement) -> dict[str, Any]:
+        found: dict[str, Any] = msgspec.to_builtins(stored.measurement)
+        verdicts = [
+            msgspec.to_builtins(one.verdict)
+            | {
+                "drawn_at": msgspec.to_builtins(one.drawn_at),
+                "control_ids": list(one.control_ids),
+                "isolation_id": one.isolation_id,
+                "state_before": one.state_before,
+                "state_after": one.state_after,
+            }
+            for one in stored.verdicts
+        ]
+        control = None
+        if stored.verdicts and stored.verdicts[0].control_ids:
+            known = self.measurement(stored.verdicts[0].control_ids[0])
+            control = None if known is None else msgspec.to_builtins(known.measurement)
+        return found | {
+            "platform": stored.platform,
+            "digest": stored.digest,
+            "control": control,
+            "verdict": msgspec.to_builtins(stored.verdicts[0].verdict) if stored.verdicts else None,
+            "verdicts": verdicts,
+            "evidence": [msgspec.to_builtins(one) for one in stored.evidence],
+        }
+
+    def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._db.execute(sql, parameters).fetchall()
+
+    def _one(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
+        with self._lock:
+            found: sqlite3.Row | None = self._db.execute(sql, parameters).fetchone()
+            return found
+
+
+def _history_row(row: sqlite3.Row) -> HistoryRow:
+    return HistoryRow(
+        id=row["id"],
+        target=row["target"],
+        vantage=row["vantage"],
+        started_at=instant(row["started_at"]),
+        elapsed_seconds=row["elapsed_microseconds"] / 1e6,
+        is_deep=bool(row["is_deep"]),
+        network=network_from(row),
+        status=_optional(Status, row["status"]),
+        confidence=_optional(Confidence, row["confidence"]),
+        layer=_optional(Step, row["layer"]),
+        mechanisms=tuple(msgspec.json.decode(row["mechanisms"] or "[]")),
+        reason=_optional(Reason, row["reason"]),
+        rule=row["rule"],
+        because=row["because"],
+    )
+
+
+def _stored_verdict(row: sqlite3.Row) -> StoredVerdict:
+    return StoredVerdict(
+        verdict=Verdict(
+            status=Status(row["status"]),
+            rule=row["rule"],
+            because=row["because"],
+            rules_version=row["rules_version"],
+            confidence=_optional(Confidence, row["confidence"]),
+            layer=_optional(Step, row["layer"]),
+            mechanisms=tuple(msgspec.json.decode(row["mechanisms"])),
+            reason=_optional(Reason, row["reason"]),
+        ),
+        drawn_at=instant(row["drawn_at"]),
+        state_before=_optional(VantageState, row["vantage_state_before"]),
+        state_after=_optional(VantageState, row["vantage_state_after"]),
+        control_ids=tuple(msgspec.json.decode(row["control_ids"] or "[]")),
+        isolation_id=row["isolation_id"],
+    )
+
+
+def _incident(row: sqlite3.Row) -> Incident:
+    found = dict(row)
+    for column in ("opened_at", "started_after", "started_before", "closed_at"):
+        found[column] = optional_instant(found[column])
+    for column in ("mechanisms", "members", "all_members"):
+        found[column] = msgspec.json.decode(found[column])
+    return msgspec.convert(found, Incident)
+
+
+def _optional(kind: Any, value: str | None) -> Any:
+    return None if value is None else kind(value)
+
+
+def _since(at: datetime | None) -> int:
+    return -_FOREVER if at is None else milliseconds(at)
+
+
+def _until(at: datetime | None) -> int:
+    return _FOREVER if at is None else milliseconds(at)
+
+
+def _list(names: Sequence[str]) -> str:
+    return msgspec.json.encode(list(names)).decode()

@@ -1,0 +1,409 @@
+"""The store: one named thread owns the write connection and writes what is queued, many runs in one transaction.
+
+The queue is the spool. While the file is locked, full or read-only, everything stays in it, the caller is told so, and
+the thread tries again, less and less often, on a fresh connection. When the queue is full, further runs are lost: they
+are counted, and the gap is written down in the first transaction that succeeds. Nothing here raises for such trouble
+once the store is open, and nothing blocks the caller.
+"""
+
+import contextlib
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from monitor.config.schema import Retention
+from monitor.model.outcome import Outcome
+from monitor.model.seams import Clock
+from monitor.model.target import Target
+from monitor.model.vantage import VantageCheck, VantageInfo
+from monitor.model.verdict import Status
+from monitor.store.connection import connect_writer, trouble
+from monitor.store.recorder import Recorder
+from monitor.store.schema import prepare
+from monitor.store.upkeep import upkeep
+
+# Long enough that a busy daemon commits twenty times a second and not five hundred; short against any interval.
+GATHER_SECONDS: Final = 0.05
+BATCH_JOBS: Final = 500
+BACKOFF_SECONDS: Final = (0.5, 30.0)
+# Raw material held in memory while the file is unusable; beyond it runs are kept without.
+SPOOL_EVIDENCE_BYTES: Final = 64 * 1024 * 1024
+_CLOSE_SECONDS: Final = 10.0
+
+
+class StoreHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How the store is. `last_error` is a word of connection.py while the file cannot be written, else None."""
+
+    pending: int  # waiting to be written
+    spooled: int  # the same, while the file cannot be written
+    lost_total: int  # runs for which the spool had no room
+    refused_total: int  # runs that no row can hold: a mistake of ours or of an agent
+    committed_total: int  # runs durable
+    last_error: str | None
+    last_commit_seconds: float
+    file_bytes: int
+    wal_bytes: int
+
+
+class StoreEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something an operator should know: kind `unavailable`, `recovered`, `lost`, `refused` or `closed_unwritten`."""
+
+    kind: str
+    why: str = ""
+    runs: int = 0
+
+
+@dataclass(frozen=True)
+class _Job:
+    write: Callable[[Recorder], None]
+    done: "Future[bool]"
+    at: datetime
+    is_run: bool
+    evidence_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class _Gap:
+    from_at: datetime
+    to_at: datetime
+    runs: int
+    why: str
+
+    def joined(self, later: "_Gap | None") -> "_Gap":
+        return self if later is None else _Gap(self.from_at, later.to_at, self.runs + later.runs, self.why)
+
+
+@dataclass(frozen=True)
+class _Upkeep:
+    now: datetime
+    retention: Retention
+    done: "Future[bool]"
+
+
+class Store:
+    """Writes outcomes, checks and the configuration; made by `open`, ended by `close`. Any thread may call it.
+
+    The futures it returns resolve to True once the row would survive a power cut, and to False if it is spooled, lost
+    or refused; `asyncio.wrap_future` makes them awaitable.
+    """
+
+    def __init__(self, path: Path, clock: Clock, spool_rows: int, on_event: Callable[[StoreEvent], None]) -> None:
+        self._path = path
+        self._clock = clock
+        self._spool_rows = spool_rows
+        self._on_event = on_event
+        self._changed = threading.Condition()
+        self._jobs: deque[_Job] = deque()
+        self._upkeep: deque[_Upkeep] = deque()
+        self._slices: Iterator[None] | None = None
+        self._spooled_evidence_bytes = 0
+        self._gap: _Gap | None = None
+        self._error: str | None = None
+        self._lost = self._refused = self._committed = 0
+        self._commit_seconds = 0.0
+        self._closing = threading.Event()
+        self._db: sqlite3.Connection | None = None
+        self._recorder: Recorder | None = None
+        self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
+
+    @classmethod
+    def open(
+        cls, path: Path, clock: Clock, *, spool_rows: int, on_event: Callable[[StoreEvent], None] | None = None
+    ) -> "Store":
+        """Make or migrate the file and start the writer; blocks, and raises StoreError if the file cannot be used.
+
+        `on_event` is called from the thread that notices, and must not block.
+        """
+        prepare(path)
+        store = cls(path, clock, spool_rows, on_event or (lambda _: None))
+        store._thread.start()
+        return store
+
+    def record(self, outcome: Outcome) -> "Future[bool]":
+        """Queue a run and everything concluded from it, to be written as a whole."""
+        at = self._clock.now()
+        with self._changed:
+            if self._error is not None:
+                outcome = self._without_spare_evidence(outcome)
+        size = sum(len(evidence.content) for evidence in outcome.recording.evidence)
+        return self._queue(lambda recorder: recorder.outcome(outcome, at), is_run=True, evidence_bytes=size)
+
+    def record_check(self, check: VantageCheck) -> "Future[bool]":
+        """Queue a round of sanity checks."""
+        return self._queue(lambda recorder: recorder.check(check), is_run=True)
+
+    def sync_configuration(
+        self,
+        platforms: Mapping[str, str | None],
+        targets: Iterable[Target],
+        vantages: Iterable[VantageInfo],
+        config_digest: str,
+        at: datetime,
+        *,
+        intervals_seconds: Mapping[str, float] | None = None,
+    ) -> "Future[bool]":
+        """Queue what is configured from `at` on; never lost, and what is no longer named keeps its history.
+
+        `platforms` maps each id to what people call it; `intervals_seconds` each target to its interval, from which the
+        rollups know how many runs to expect.
+        """
+        targets, vantages, intervals_seconds = tuple(targets), tuple(vantages), intervals_seconds or {}
+        return self._queue(
+            lambda recorder: recorder.configuration(
+                platforms,
+                targets,
+                vantages,
+                intervals_seconds=intervals_seconds,
+                config_digest=config_digest,
+                at=at,
+            ),
+            is_run=False,
+        )
+
+    def maintain(self, now: datetime, retention: Retention) -> "Future[bool]":
+        """Queue rollups and retention as of `now`, done in slices while nothing else waits long; about once an hour.
+
+        False if the file could not be written; the next call takes up where this one ended.
+        """
+        done = _future()
+        with self._changed:
+            self._upkeep.append(_Upkeep(now, retention, done))
+            self._changed.notify()
+        return done
+
+    def health(self) -> StoreHealth:
+        """Tell how the store is; asks the file system for two sizes."""
+        with self._changed:
+            waiting = len(self._jobs)
+            return StoreHealth(
+                pending=waiting,
+                spooled=waiting if self._error else 0,
+                lost_total=self._lost,
+                refused_total=self._refused,
+                committed_total=self._committed,
+                last_error=self._error,
+                last_commit_seconds=self._commit_seconds,
+                file_bytes=_size(self._path),
+                wal_bytes=_size(self._path.with_name(self._path.name + "-wal")),
+            )
+
+    def close(self) -> None:
+        """Write what waits, if the file lets us within ten seconds, and stop; what cannot be written is lost."""
+        self._closing.set()
+        with self._changed:
+            self._changed.notify()
+        self._thread.join(_CLOSE_SECONDS)
+        with self._changed:
+            unwritten = sum(job.is_run for job in self._jobs)
+        if unwritten:
+            self._on_event(StoreEvent(kind="closed_unwritten", why=self._error or "", runs=unwritten))
+
+    # What follows runs in the caller's thread, under the lock.
+
+    def _queue(self, write: Callable[[Recorder], None], *, is_run: bool, evidence_bytes: int = 0) -> "Future[bool]":
+        job = _Job(write, _future(), self._clock.now(), is_run, evidence_bytes)
+        with self._changed:
+            is_first_loss = self._gap is None
+            if is_run and (len(self._jobs) >= self._spool_rows or self._closing.is_set()):
+                self._lose(job)
+            else:
+                self._jobs.append(job)
+                self._spooled_evidence_bytes += evidence_bytes
+                if self._error is not None:
+                    job.done.set_result(False)
+                self._changed.notify()
+                return job.done
+        if is_first_loss:
+            self._on_event(StoreEvent(kind="lost", why=self._error or "overrun", runs=1))
+        job.done.set_result(False)
+        return job.done
+
+    def _lose(self, job: _Job) -> None:
+        self._lost += 1
+        gap = _Gap(job.at, job.at, 1, self._error or "overrun")
+        self._gap = gap if self._gap is None else self._gap.joined(gap)
+
+    def _without_spare_evidence(self, outcome: Outcome) -> Outcome:
+        """Let go of raw material that retention would drop soonest, or of all once there is too much of it."""
+        is_spare = (outcome.verdict is None or outcome.verdict.status is Status.ACCESSIBLE) and (
+            not outcome.recording.measurement.is_deep
+        )
+        if not is_spare and self._spooled_evidence_bytes < SPOOL_EVIDENCE_BYTES:
+            return outcome
+        return msgspec.structs.replace(outcome, recording=msgspec.structs.replace(outcome.recording, evidence=()))
+
+    # What follows runs in the writer's thread.
+
+    def _work(self) -> None:
+        backoff, longest = BACKOFF_SECONDS
+        while self._wait_for_work():
+            if self._turn():
+                backoff = BACKOFF_SECONDS[0]
+            elif self._closing.wait(backoff):
+                break
+            else:
+                backoff = min(2 * backoff, longest)
+        self._abandon_upkeep()
+        self._disconnect(truncate=True)
+
+    def _wait_for_work(self) -> bool:
+        """Wait until there is something to do, and a moment longer for more; False once all is done and we close."""
+        with self._changed:
+            while not (self._jobs or self._upkeep or self._gap or self._closing.is_set()):
+                self._changed.wait()
+            idle = not (self._upkeep or self._slices)
+        if idle:
+            self._closing.wait(GATHER_SECONDS)
+        return bool(self._jobs or self._gap) or not self._closing.is_set()
+
+    def _turn(self) -> bool:
+        """Write one batch and do one slice of upkeep; False if the file could not be written."""
+        with self._changed:
+            batch = list(islice(self._jobs, BATCH_JOBS))
+            gap, self._gap = self._gap, None
+        try:
+            recorder = self._connected()
+            began = self._clock.monotonic()
+            refused = self._write(recorder, batch, gap) if batch or gap else []
+            self._commit_seconds = self._clock.monotonic() - began
+        except sqlite3.Error as error:
+            self._fail(trouble(error) or "io_error", gap)
+            return False
+        self._acknowledge(batch, refused)
+        return self._slice_of_upkeep()
+
+    def _write(self, recorder: Recorder, batch: list[_Job], gap: _Gap | None) -> list[_Job]:
+        """Commit a batch, each job whole; return those that no row can hold. Raises sqlite3.Error for trouble."""
+        db = self._open_connection()
+        refused = []
+        with self._transaction(db, recorder):
+            if gap is not None:
+                recorder.gap(gap.from_at, gap.to_at, gap.runs, gap.why)
+            for job in batch:
+                db.execute("SAVEPOINT job")
+                try:
+                    job.write(recorder)
+                # The edge of a job: a value that no row can hold must not stop the others.
+                except Exception as error:
+                    if isinstance(error, sqlite3.Error) and trouble(error):
+                        raise
+                    db.execute("ROLLBACK TO job")
+                    recorder.forget()
+                    refused.append(job)
+                    self._on_event(StoreEvent(kind="refused", why=f"{type(error).__name__}: {error}", runs=1))
+                db.execute("RELEASE job")
+        return refused
+
+    @contextlib.contextmanager
+    def _transaction(self, db: sqlite3.Connection, recorder: Recorder) -> Iterator[None]:
+        # IMMEDIATE: a deferred transaction that reads first fails at once if another writer commits in between.
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            db.execute("COMMIT")
+        except BaseException:
+            recorder.forget()
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _acknowledge(self, batch: list[_Job], refused: list[_Job]) -> None:
+        with self._changed:
+            for job in batch:
+                self._jobs.popleft()
+                self._spooled_evidence_bytes -= job.evidence_bytes
+            self._committed += len(batch) - len(refused)
+            self._refused += len(refused)
+            recovered_from, self._error = self._error, None
+        for job in batch:
+            if not job.done.done():
+                job.done.set_result(job not in refused)
+        if recovered_from is not None:
+            self._on_event(StoreEvent(kind="recovered", why=recovered_from))
+
+    def _fail(self, why: str, gap: _Gap | None) -> None:
+        """Turn the queue into a spool: tell every caller, and try again on a new connection."""
+        self._disconnect(truncate=False)
+        with self._changed:
+            is_new, self._error = self._error is None, why
+            if gap is not None:
+                self._gap = gap.joined(self._gap)
+            told = [job.done for job in self._jobs if not job.done.done()]
+        for done in told:
+            done.set_result(False)
+        self._abandon_upkeep()
+        if is_new:
+            self._on_event(StoreEvent(kind="unavailable", why=why, runs=len(told)))
+
+    def _abandon_upkeep(self) -> None:
+        self._slices = None
+        with self._changed:
+            abandoned = list(self._upkeep)
+            self._upkeep.clear()
+        for task in abandoned:
+            task.done.set_result(False)
+
+    def _slice_of_upkeep(self) -> bool:
+        if not self._upkeep:
+            return True
+        task = self._upkeep[0]
+        db, recorder = self._open_connection(), self._connected()
+        if self._slices is None:
+            self._slices = upkeep(db, task.now, task.retention)
+        try:
+            with self._transaction(db, recorder):
+                is_done = next(self._slices, self) is self
+            if is_done:
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            self._fail(trouble(error) or "io_error", None)
+            return False
+        if is_done:
+            self._slices = None
+            with self._changed:
+                self._upkeep.popleft()
+            task.done.set_result(True)
+        return True
+
+    def _connected(self) -> Recorder:
+        if self._recorder is None:
+            self._db = connect_writer(self._path)
+            self._recorder = Recorder(self._db)
+        return self._recorder
+
+    def _open_connection(self) -> sqlite3.Connection:
+        self._connected()
+        assert self._db is not None  # noqa: S101 -- _connected has just seen to it
+        return self._db
+
+    def _disconnect(self, *, truncate: bool) -> None:
+        if self._db is None:
+            return
+        with contextlib.suppress(sqlite3.Error):
+            if truncate:
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._db.close()
+        self._db = self._recorder = None
+
+
+def _future() -> "Future[bool]":
+    """Return a future that its reader cannot cancel: what is queued is written."""
+    future: Future[bool] = Future()
+    future.set_running_or_notify_cancel()
+    return future
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

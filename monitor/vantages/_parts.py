@@ -1,0 +1,26 @@
+"""What every kind of vantage is built from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor.config.schema import SanityConfig
+from monitor.model.identifier import MeasurementIds
+from monitor.model.measurement import Limits, RunContext
+from monitor.model.seams import Clock
+from monitor.network.certificates import TrustStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Handed to `build` of a vantage module by the composition root."""
+
+    clock: Clock
+    trust: TrustStore
+    ids: MeasurementIds
+    context: RunContext
+    sanity: SanityConfig
+    limits: Limits
+    allowed_bogons: tuple[str, ...]
+    cleartext_user_agent: str
+    geo_database: Path | None
+    is_guarded: bool = False  # refuse addresses that are not public, whoever asks

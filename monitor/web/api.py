@@ -1,0 +1,160 @@
+"""The JSON API: what is known now, what was measured, and incidents. Read only; every answer is bounded."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from monitor.model.outcome import Incident
+from monitor.web.route import Parameter, Route
+from monitor.web.services import DaemonStatus, HistoryQuery, Services, TargetState
+
+MOST_ITEMS: Final = 1000
+_FEW_ITEMS: Final = 100
+_LARGEST_ID: Final = 2**63 - 1  # of SQLite
+_TEXT: Final = {"type": "string", "maxLength": 64}
+_TIME: Final = {"type": "string", "description": "ISO 8601 with an offset, or seconds since 1970"}
+_LIMIT: Final = Parameter(
+    "limit", "how many at most", {"type": "integer", "minimum": 1, "maximum": MOST_ITEMS, "default": _FEW_ITEMS}
+)
+
+
+class Targets(msgspec.Struct, frozen=True):
+    """Answer of /api/v1/targets."""
+
+    targets: tuple[TargetState, ...]
+
+
+class History(msgspec.Struct, frozen=True):
+    """Answer of /api/v1/history: measurements with their verdicts, newest first."""
+
+    measurements: tuple[Any, ...]
+
+
+class Incidents(msgspec.Struct, frozen=True):
+    """Answer of /api/v1/incidents, newest first."""
+
+    incidents: tuple[Incident, ...]
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Answer to a request that makes no sense, or asks for what is not there."""
+
+    error: str
+
+
+class BadQueryError(Exception):
+    """The query makes no sense; the message says why."""
+
+
+async def status(services: Services, _: Request) -> Response:
+    """Return how the daemon is."""
+    return _json(services.status())
+
+
+async def targets(services: Services, request: Request) -> Response:
+    """Return the present state of targets, of one platform or vantage if the query names it."""
+    states = await services.targets()
+    platform, vantage = request.query_params.get("platform"), request.query_params.get("vantage")
+    return _json(
+        Targets(
+            tuple(
+                one
+                for one in states
+                if (platform is None or one.platform == platform) and (vantage is None or one.vantage == vantage)
+            )
+        )
+    )
+
+
+async def history(services: Services, request: Request) -> Response:
+    """Return stored measurements of one target."""
+    target = request.query_params.get("target")
+    if not target:
+        raise BadQueryError("target: name one, as probes.yaml does")
+    wanted = HistoryQuery(
+        target=target,
+        vantage=request.query_params.get("vantage"),
+        since=_time(request, "since"),
+        until=_time(request, "until"),
+        limit=_limit(request),
+    )
+    return _json(History(tuple(await services.history(wanted))))
+
+
+async def measurement(services: Services, request: Request) -> Response:
+    """Return one stored measurement whole."""
+    measurement_id: int = request.path_params["id"]
+    found = await services.measurement(measurement_id) if measurement_id <= _LARGEST_ID else None
+    return _json(Problem("no such measurement"), 404) if found is None else _json(found)
+
+
+async def incidents(services: Services, request: Request) -> Response:
+    """Return incidents, open and closed."""
+    return _json(Incidents(tuple(await services.incidents(_limit(request)))))
+
+
+async def bad_query(_: Request, error: Exception) -> Response:
+    """Answer a `BadQueryError`."""
+    return _json(Problem(str(error)), 400)
+
+
+def _json(value: object, status_code: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code, media_type="application/json")
+
+
+def _limit(request: Request) -> int:
+    written = request.query_params.get("limit", str(_FEW_ITEMS))
+    if not (written.isascii() and written.isdigit() and len(written) <= 4 and 1 <= int(written) <= MOST_ITEMS):
+        raise BadQueryError(f"limit: must be a number from 1 to {MOST_ITEMS}")
+    return int(written)
+
+
+def _time(request: Request, name: str) -> datetime | None:
+    written = request.query_params.get(name)
+    if not written:
+        return None
+    try:
+        if written.replace(".", "", 1).isdigit():
+            return datetime.fromtimestamp(float(written), UTC)
+        at = datetime.fromisoformat(written)
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    raise BadQueryError(f"{name}: must be a time such as 2026-11-22T10:00:00Z")
+
+
+ROUTES: Final = (
+    Route("/api/v1/status", status, "How the daemon, its vantages and its database are", answer=DaemonStatus),
+    Route(
+        "/api/v1/targets",
+        targets,
+        "The present state of every target at every vantage",
+        parameters=(Parameter("platform", "only this platform", _TEXT), Parameter("vantage", "only this one", _TEXT)),
+        answer=Targets,
+    ),
+    Route(
+        "/api/v1/history",
+        history,
+        "Stored measurements of a target with their verdicts, newest first",
+        parameters=(
+            Parameter("target", "its name", _TEXT, required=True),
+            Parameter("vantage", "only from this one", _TEXT),
+            Parameter("since", "the earliest start, included", _TIME),
+            Parameter("until", "the latest start, not included", _TIME),
+            _LIMIT,
+        ),
+        answer=History,
+    ),
+    Route(
+        "/api/v1/measurements/{id:int}",
+        measurement,
+        "One stored measurement whole",
+        parameters=(Parameter("id", "of the measurement", {"type": "integer"}),),
+        answer=Any,
+    ),
+    Route("/api/v1/incidents", incidents, "Incidents, newest first", parameters=(_LIMIT,), answer=Incidents),
+)

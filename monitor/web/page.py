@@ -1,0 +1,118 @@
+"""The page at `/`: what somebody without Grafana sees. Made here, without a script."""
+
+import asyncio
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import cache
+from itertools import groupby
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from monitor.model.vantage import VantageState
+from monitor.model.verdict import Status
+from monitor.web.guard import CONTENT_POLICY
+from monitor.web.route import Route
+from monitor.web.services import DaemonStatus, Services, TargetState, VantageHealth
+
+# A sign as well as a colour: one reader in twenty does not see the difference between red and green. Worst first.
+_SIGNS: Final = {
+    Status.BLOCKED: "✕",
+    Status.THROTTLED: "≈",
+    Status.WITHHELD: "⊘",
+    Status.DOWN: "▼",
+    Status.INCONCLUSIVE: "?",
+    None: "…",
+    Status.ACCESSIBLE: "✓",
+}
+_RANK: Final = {status: rank for rank, status in enumerate(_SIGNS)}
+_ROUNDS_UNTIL_STALE: Final = 3
+
+
+async def page(services: Services, _: Request) -> Response:
+    """Return the page as it is now."""
+    targets = await services.targets()
+    text = await asyncio.to_thread(render, services.status(), targets)
+    policy = f"{CONTENT_POLICY}; style-src '{_style_hash()}'"
+    return HTMLResponse(text, headers={"Content-Security-Policy": policy})
+
+
+def render(status: DaemonStatus, targets: Sequence[TargetState]) -> str:
+    """Return the HTML."""
+    ordered = sorted(targets, key=lambda one: (one.platform_name.casefold(), one.platform, one.target, one.vantage))
+    groups = [list(members) for _, members in groupby(ordered, key=lambda one: one.platform)]
+    groups.sort(key=lambda members: min(_RANK[one.status] for one in members))
+    counts = Counter(one.status for one in targets)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            status=status,
+            groups=groups,
+            counts=[(found, counts[found]) for found in _SIGNS if counts[found]],
+            signs=_SIGNS,
+            style=_style(),
+            sick=[one for one in status.vantages if one.state not in {None, VantageState.ONLINE}],
+            network=network_text,
+            ago=lambda at: duration_text(status.now - at),
+            is_stale=lambda one: (
+                one.measured_at is not None
+                and status.now - one.measured_at > timedelta(seconds=_ROUNDS_UNTIL_STALE * one.interval_seconds)
+            ),
+            words=lambda value: str(value).replace("_", " "),
+        )
+    )
+
+
+def duration_text(duration: timedelta) -> str:
+    """Return a length of time in its two largest units: 3 d 4 h, 12 min, 8 s."""
+    seconds = max(0, int(duration.total_seconds()))
+    units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+    largest = next((place for place, (_, length) in enumerate(units) if seconds >= length), len(units) - 1)
+    parts: list[str] = []
+    for name, length in units[largest : largest + 2]:
+        count, seconds = divmod(seconds, length)
+        if count or not parts:
+            parts.append(f"{count} {name}")
+    return " ".join(parts)
+
+
+def network_text(one: TargetState | VantageHealth) -> str:
+    """Return name and number of the network that was observed."""
+    names: Iterable[str | None] = (one.network.name, f"AS{one.network.asn}" if one.network.asn is not None else None)
+    return " · ".join(name for name in names if name) or "unknown network"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("monitor.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["utc"] = _utc
+    return environment
+
+
+@cache
+def _style() -> str:
+    return _environment().get_template("page.css").render()
+
+
+@cache
+def _style_hash() -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
+
+
+def _utc(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M")
+
+
+ROUTE: Final = Route("/", page, "The page", is_public=True)

@@ -1,0 +1,154 @@
+"""What the web side asks of the daemon, and the values it shows."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from monitor.exporter.exporter import Exporter
+from monitor.model.measurement import Recording
+from monitor.model.outcome import Incident
+from monitor.model.target import Target
+from monitor.model.vantage import NetworkIdentity, Role, VantageState
+from monitor.model.verdict import Confidence, Reason, Status, Verdict
+from monitor.store.store import StoreHealth
+
+# Name and platform of a target that is not configured and that `/probe` is allowed to measure. It has no history.
+UNLISTED: Final = "unlisted"
+
+
+class TargetState(msgspec.Struct, frozen=True, kw_only=True):
+    """A target at a vantage as of its latest measurement; `status` is None before the first."""
+
+    platform: str
+    platform_name: str  # what people call it
+    target: str
+    url: str
+    vantage: str
+    interval_seconds: float
+    network: NetworkIdentity = NetworkIdentity()
+    status: Status | None = None
+    confidence: Confidence | None = None
+    mechanisms: tuple[str, ...] = ()
+    reason: Reason | None = None
+    rule: str | None = None
+    because: str | None = None
+    since: datetime | None = None  # UTC
+    measured_at: datetime | None = None  # UTC
+    measurement: int | None = None
+
+
+class VantageHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """A vantage as of its latest sanity checks; `state` is None before the first, or where they are switched off."""
+
+    name: str
+    kind: str
+    role: Role
+    country: str | None = None
+    network: NetworkIdentity = NetworkIdentity()
+    state: VantageState | None = None
+    checked_at: datetime | None = None  # UTC
+    notes: tuple[str, ...] = ()
+
+
+class DaemonStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The daemon and what it works with. `has_control_vantage` decides what an address block can be told from."""
+
+    now: datetime  # UTC
+    started_at: datetime  # UTC
+    is_ready: bool
+    version: str
+    rules_version: int
+    config_digest: str
+    config_loaded_at: datetime  # UTC
+    config_error: str | None  # why the latest reload was refused
+    has_control_vantage: bool
+    vantages: tuple[VantageHealth, ...]
+    open_incidents: tuple[Incident, ...]
+    store: StoreHealth
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """What the configuration says about the HTTP side; a reload replaces it as a whole."""
+
+    token: str | None = field(default=None, repr=False)
+    hosts: frozenset[str] | None = None  # names that the Host header may carry; None: any. See `guard.hosts_of`
+    allow_hosts: tuple[str, ...] = ()
+    probe_seconds: float = 45.0  # the longest that a measurement for `/probe` may take
+    timeout_offset_seconds: float = 0.5
+
+
+class ProbeResult(NamedTuple):
+    """A measurement asked for through `/probe`, and its verdict."""
+
+    recording: Recording
+    verdict: Verdict
+
+
+class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which measurements are wanted, newest first; times are UTC, `since` included, `until` not."""
+
+    target: str
+    vantage: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 100
+
+
+class Services(Protocol):
+    """The daemon, as far as HTTP may reach it. Nothing here blocks the event loop."""
+
+    exporter: Exporter
+
+    @property
+    def settings(self) -> WebSettings:
+        """What the configuration in use says."""
+        ...
+
+    @property
+    def vantages(self) -> Collection[str]:
+        """Names of the vantages that `/probe` may ask for."""
+        ...
+
+    def is_ready(self) -> bool:
+        """Tell whether the configuration is in use, the store open and the schedule running."""
+        ...
+
+    def status(self) -> DaemonStatus:
+        """Return how the daemon is."""
+        ...
+
+    def find_target(self, name_or_url: str) -> Target | None:
+        """Return the configured target with this name or exactly this URL."""
+        ...
+
+    async def targets(self) -> Sequence[TargetState]:
+        """Return every configured target at every vantage that measures it."""
+        ...
+
+    async def history(self, query: HistoryQuery) -> Sequence[object]:
+        """Return stored measurements with their verdicts, as values that msgspec can write as JSON."""
+        ...
+
+    async def measurement(self, measurement_id: int) -> object | None:
+        """Return one stored measurement whole: observations, verdicts, digests of its evidence."""
+        ...
+
+    async def incidents(self, limit: int) -> Sequence[Incident]:
+        """Return incidents, open and closed, newest first."""
+        ...
+
+    async def reload(self) -> tuple[bool, str]:
+        """Read the configuration again; return whether it is in use now, and what is wrong with it otherwise."""
+        ...
+
+    async def probe(self, target: Target, vantage: str | None, timeout_seconds: float) -> ProbeResult:
+        """Measure now, from the first test vantage by default.
+
+        A vantage that cannot be used is an inconclusive verdict, not an exception. The target's expectation may stop
+        at an earlier step than the configured one, so nothing that follows may be taken into the target's series.
+        """
+        ...

@@ -1,0 +1,117 @@
+"""A daemon for the web side that answers from a script."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from monitor.exporter.exporter import Exporter
+from monitor.model.measurement import Recording
+from monitor.model.outcome import Incident
+from monitor.model.target import Target
+from monitor.model.vantage import Role, VantageState
+from monitor.model.verdict import Verdict
+from monitor.store.store import StoreHealth
+from monitor.web.services import (
+    DaemonStatus,
+    HistoryQuery,
+    ProbeResult,
+    TargetState,
+    VantageHealth,
+    WebSettings,
+)
+from tests.fakes.outcomes import ACCESSIBLE, ISP, LAHORE, NOW, X_HOME, recording
+
+STORE: Final = StoreHealth(
+    pending=0,
+    spooled=0,
+    lost_total=0,
+    refused_total=0,
+    committed_total=4711,
+    last_error=None,
+    last_commit_seconds=0.004,
+    file_bytes=12_345_678,
+    wal_bytes=4096,
+)
+STATUS: Final = DaemonStatus(
+    now=NOW,
+    started_at=NOW - timedelta(hours=3),
+    is_ready=True,
+    version="0.1.0",
+    rules_version=1,
+    config_digest="d1ce" * 16,
+    config_loaded_at=NOW - timedelta(hours=3),
+    config_error=None,
+    has_control_vantage=True,
+    vantages=(
+        VantageHealth(
+            name=LAHORE.name,
+            kind="direct",
+            role=Role.TEST,
+            country="PK",
+            network=ISP,
+            state=VantageState.ONLINE,
+            checked_at=NOW - timedelta(seconds=20),
+        ),
+    ),
+    open_incidents=(),
+    store=STORE,
+)
+
+
+class ScriptedServices:
+    """Implements `monitor.web.services.Services`; what was asked of it stands in `asked`."""
+
+    def __init__(
+        self,
+        *,
+        settings: WebSettings | None = None,
+        status: DaemonStatus = STATUS,
+        targets: Sequence[TargetState] = (),
+        configured: Sequence[Target] = (X_HOME,),
+        recorded: Recording | None = None,
+        verdict: Verdict = ACCESSIBLE,
+        reload_answer: tuple[bool, str] = (True, "The configuration is in use."),
+        stored: Sequence[object] = (),
+        incidents: Sequence[Incident] = (),
+    ) -> None:
+        self.settings = settings or WebSettings()
+        self.vantages = (LAHORE.name,)
+        self.exporter = Exporter(version="0.1.0", rules_version=1)
+        self.asked: list[tuple[object, ...]] = []
+        self._status = status
+        self._targets = targets
+        self._configured = configured
+        self._result = ProbeResult(recorded or recording(), verdict)
+        self._reload_answer = reload_answer
+        self._stored = stored
+        self._incidents = incidents
+
+    def is_ready(self) -> bool:
+        return self._status.is_ready
+
+    def status(self) -> DaemonStatus:
+        return self._status
+
+    def find_target(self, name_or_url: str) -> Target | None:
+        return next((one for one in self._configured if name_or_url in {one.name, one.url}), None)
+
+    async def targets(self) -> Sequence[TargetState]:
+        return self._targets
+
+    async def history(self, query: HistoryQuery) -> Sequence[object]:
+        self.asked.append(("history", query))
+        return self._stored[: query.limit]
+
+    async def measurement(self, measurement_id: int) -> object | None:
+        return self._result.recording.measurement if measurement_id == 1 else None
+
+    async def incidents(self, limit: int) -> Sequence[Incident]:
+        return self._incidents[:limit]
+
+    async def reload(self) -> tuple[bool, str]:
+        self.asked.append(("reload",))
+        return self._reload_answer
+
+    async def probe(self, target: Target, vantage: str | None, timeout_seconds: float) -> ProbeResult:
+        self.asked.append(("probe", target, vantage, timeout_seconds))
+        return self._result
