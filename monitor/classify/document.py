@@ -55,8 +55,8 @@ work, and errors of the vantage's own system are never evidence.
 
 ## Mechanisms
 
-`layer.outcome[.trigger]`, in the order dns, tcp, tls, http, quic, throughput. A failure without a row here gets no label
-and no verdict `blocked`.
+`layer.outcome[.trigger]`, in the order dns, tcp, tls, http, quic, throughput. A failure without a row here gets no
+label and no verdict `blocked`.
 
 | label | in words |
 |---|---|
@@ -75,16 +75,18 @@ system resolver gave too and that works counts as the system path: a browser tri
 ## Comparing pages
 
 Only cleartext pages are compared with a control's; over TLS the server itself vouches for the page. Length is the same
-above a ratio of {length_ratio} (of the announced lengths where a body was cut), headers if they share a name outside the
-everyday ones, titles if they have the same words of {title_chars} bytes and more. Status class and digest, or two of the
-three: the same page. Status equal and all that can be compared different, at least {modified}: `http.modified`. Anything
-between is `inconclusive` (`content_unclear`). The target's own declared title, text or final host comes before all this.
+above a ratio of {length_ratio} (of the announced lengths where a body was cut), headers if they share a name outside
+the everyday ones, titles if they have the same words of {title_chars} bytes and more. Status class and digest, or two
+of the three: the same page. Status equal and all that can be compared different, at least {modified}: `http.modified`.
+Anything between is `inconclusive` (`content_unclear`). The target's own declared title, text or final host comes before
+all this.
 
 ## Block pages
 
 A signature confirms if its scope is {scopes}, or if the vantage's country is among those where it is expected. A veto
 (scope `fp`) that matches too wins; `vbw` (vague wording) never confirms; nothing counts over TLS, and nothing that the
-control is served as well.
+control is served as well. Ids of `ooni` and `cp` are those of OONI's blocking-fingerprints and of Censored Planet; the
+vetoes are error pages of servers, caches and anti-bot services.
 
 | id | place | scope | countries |
 |---|---|---|---|
@@ -109,7 +111,7 @@ def markdown() -> str:
     """Return the whole page."""
     rows = "\n".join(_row(number, rule) for number, rule in enumerate(RULES, 1))
     labels = "\n".join(f"| `{label}` | {words} |" for label, words in WORDS.items())
-    triggers = "\n".join(f"| `.{trigger}` | {words} |" for trigger, words in TRIGGERS.items())
+    triggers = "\n".join(f"| `.{trigger}` | {words.strip(', ')} |" for trigger, words in TRIGGERS.items())
     signatures = "\n".join(
         f"| `{row.id}` | {row.location} | {row.scope} | {' '.join(row.countries) or 'any'} |" for row in FINGERPRINTS
     )

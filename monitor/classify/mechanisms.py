@@ -40,7 +40,7 @@ OUTCOMES: Final[dict[Step, dict[str, str]]] = {
     Step.HTTP: _CUT,
 }
 
-# What a reader is told, after "the network" or "here"; no word of it comes from the network.
+# What a reader is told, after "For HOST,"; no word of it comes from the network.
 WORDS: Final = {
     "dns.nxdomain": "the network's resolver says that the name does not exist",
     "dns.no_answer": "the network's resolver gives no address",
@@ -67,10 +67,10 @@ WORDS: Final = {
     "http.modified": "another page is served than elsewhere",
 }
 TRIGGERS: Final = {
-    "sni": "when the platform's name is asked for",
-    "host": "when the request names the platform",
-    "address": "at this address whatever is asked",
-    "name": "for this name and not for others",
+    "sni": " when the platform's name is asked for",
+    "host": " when it names the platform",
+    "address": " at the address as a whole",
+    "name": ", though it answers for other names",
 }
 
 
@@ -93,7 +93,7 @@ class Mechanism:
     def words(self) -> str:
         """What happens, in words."""
         said = WORDS.get(self.label, "access is prevented")
-        return f"{said} {TRIGGERS[self.trigger]}" if self.trigger else said
+        return f"{said}{TRIGGERS[self.trigger]}" if self.trigger else said
 
 
 def outcome_of(observation: Observation) -> str | None:

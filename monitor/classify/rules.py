@@ -35,9 +35,9 @@ Mechanisms = tuple[Mechanism, ...]
 class Rule:
     """One row. `needs` tells a reader what must have been seen.
 
-    `because` is a template: {host} the host at fault, {layer} the step where the path ended, {words} what happens
-    there, {findings} what else was seen although access works, {why} the reason, {trouble} how the path ended, {gone}
-    that the name exists nowhere else.
+    `because` is a template: {host} the host at fault, {step} the step where the path ended and its host, {words} what
+    happens there, {findings} what was seen although access works, {why} the reason, {trouble} how the path ended,
+    {gone} that the name exists nowhere else.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Rule:
     confidence: Confidence | Callable[[Facts], Confidence] | None = None
     reason: Callable[[Facts], Reason] | None = None
     mechanisms: Callable[[Facts], Mechanisms] = lambda _: ()
+    is_our_fault: bool = False  # says nothing about any layer
 
 
 def vantage_fault(facts: Facts) -> Reason | None:
@@ -169,7 +170,7 @@ def _finding_confidence(facts: Facts) -> Confidence:
 def _why_insufficient(facts: Facts) -> Reason:
     if True in facts.control_alike and False in facts.control_alike:
         return Reason.CONTROL_DISAGREES
-    if facts.end.complete:
+    if facts.response is not None:
         return Reason.CONTENT_UNCLEAR
     return Reason.INSUFFICIENT_DATA
 
@@ -198,6 +199,7 @@ RULES: Final = (
         reason=lambda facts: vantage_fault(facts) or Reason.VANTAGE_UNREADY,
         needs="A sanity check of the vantage before or after the round was not `online`, or is missing.",
         because="The vantage itself was not in order ({why}), so this round says nothing about {host}.",
+        is_our_fault=True,
     ),
     Rule(
         id="proxy_failed",
@@ -206,6 +208,7 @@ RULES: Final = (
         reason=lambda _: Reason.PROXY_FAILED,
         needs="The proxy or tunnel that the vantage measures through failed its own test.",
         because="The proxy of this vantage failed, so this round says nothing about {host}.",
+        is_our_fault=True,
     ),
     Rule(
         id="interrupted",
@@ -214,6 +217,7 @@ RULES: Final = (
         reason=lambda _: Reason.INTERRUPTED,
         needs="The host was suspended, or the run was cancelled, before it was complete.",
         because="The measurement was interrupted on our side, so this round says nothing about {host}.",
+        is_our_fault=True,
     ),
     Rule(
         id="internal_error",
@@ -222,6 +226,7 @@ RULES: Final = (
         reason=lambda facts: facts.context.fault or Reason.INTERNAL_ERROR,
         needs="The monitor itself made a mistake.",
         because="The monitor itself failed, so this round says nothing about {host}.",
+        is_our_fault=True,
     ),
     Rule(
         id="local_fault",
@@ -229,7 +234,7 @@ RULES: Final = (
         status=Status.INCONCLUSIVE,
         reason=lambda _: Reason.LOCAL_FAULT,
         needs="The path ended in an error of the vantage's own system (a local errno), never evidence.",
-        because="This vantage's own system could not carry out the {layer} with {host}.",
+        because="The vantage's own system could not carry out {step}.",
     ),
     Rule(
         id="dns_blockpage_address",
@@ -249,7 +254,7 @@ RULES: Final = (
         mechanisms=_shown,
         needs="The system resolver gives bogons only, and the control (without one: encrypted DNS) none. A mixed answer"
         " is a finding.",
-        because="For {host}, {words}; elsewhere it does not.",
+        because="For {host}, {words}; elsewhere the answer is another.",
     ),
     Rule(
         id="certificate_substituted",
@@ -345,7 +350,7 @@ RULES: Final = (
         status=Status.INCONCLUSIVE,
         reason=lambda _: Reason.TRANSIENT,
         needs="What ended the path worked when tried again in the same round.",
-        because="The {layer} with {host} failed once and worked when tried again, which decides nothing.",
+        because="{step} failed once and worked when tried again, which decides nothing.",
     ),
     Rule(
         id="isolated_trigger",
@@ -390,7 +395,7 @@ RULES: Final = (
         status=Status.DOWN,
         needs="Every control that came to the same place fails there at the same hop and layer, or gets the same"
         " unexpected 5xx status.",
-        because="The {layer} with {host} fails at the control too, so it is down rather than blocked.",
+        because="{step} fails at the control too, so it is down rather than blocked.",
     ),
     Rule(
         id="differs",

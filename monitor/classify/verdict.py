@@ -12,7 +12,12 @@ from monitor.model.measurement import Measurement
 from monitor.model.observation import Step
 from monitor.model.verdict import Reason, Status, Verdict
 
-_LAYER_WORDS: Final = {Step.DNS: "name lookup", Step.TCP: "connection", Step.TLS: "TLS handshake", Step.HTTP: "request"}
+_STEP_WORDS: Final = {
+    Step.DNS: "the name lookup for",
+    Step.TCP: "the connection to",
+    Step.TLS: "the TLS handshake with",
+    Step.HTTP: "the request to",
+}
 _REASON_WORDS: Final = {
     Reason.VANTAGE_OFFLINE: "its line was down",
     Reason.CAPTIVE_PORTAL: "a captive portal stands in the way",
@@ -55,7 +60,7 @@ def over_verified_tls(measurement: Measurement, context: Context) -> bool:
 
 def _layer(facts: Facts, rule: Rule, mechanisms: tuple[Mechanism, ...]) -> Step | None:
     """Return the layer at fault: where the path ended, unless only other layers were shown to be wrong."""
-    if rule.status is Status.ACCESSIBLE:
+    if rule.status is Status.ACCESSIBLE or rule.is_our_fault:
         return None
     ended = facts.end.layer
     blamed = [one.layer for one in mechanisms]
@@ -66,11 +71,11 @@ def _sentence(facts: Facts, rule: Rule, mechanisms: tuple[Mechanism, ...], reaso
     on_path = [one for one in mechanisms if one.on_path] or list(mechanisms)
     blamed = facts.end.hop.index if rule.status is not Status.BLOCKED or not on_path else on_path[-1].hop
     hop = facts.path.hop(blamed) or facts.end.hop
-    words = " and ".join(dict.fromkeys(one.words for one in _by_layer(mechanisms)))
+    words = ", and ".join(dict.fromkeys(one.words for one in _by_layer(mechanisms)))
     sentence = rule.because.format_map(
         {
             "host": _host(hop),
-            "layer": _LAYER_WORDS[facts.end.layer],
+            "step": f"{_STEP_WORDS[facts.end.layer]} {_host(facts.end.hop)}",
             "words": words,
             "findings": f", although interference was seen: {words}" if mechanisms else "",
             "why": _REASON_WORDS.get(reason, "the reason is not known") if reason else "",
@@ -96,11 +101,13 @@ def _host(hop: Hop) -> str:
 
 def _trouble(facts: Facts) -> str:
     end = facts.end
-    host, layer = _host(end.hop), _LAYER_WORDS[end.layer]
+    host, step = _host(end.hop), f"{_STEP_WORDS[end.layer]} {_host(end.hop)}"
     if facts.failed:
-        return f"the {layer} with {host} failed"
+        return f"{step} failed"
     if not end.complete:
-        return f"the {layer} with {host} was not carried out"
+        return f"{step} was not carried out"
+    if facts.response is None:
+        return f"{step} led to an address that may not be the platform's"
     return f"{host} served a page that nothing vouches for"
 
 

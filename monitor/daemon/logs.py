@@ -18,7 +18,8 @@ SECRET: Final = "<secret>"  # noqa: S105 - what stands in a secret's place
 TEXT_CHARACTERS: Final = 2_000  # a longer text is cut
 TRACEBACK_CHARACTERS: Final = 20_000
 
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+# The last is uvicorn's, the message once more with colours.
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 # They tell every request or job at INFO, with URLs.
 _QUIET: Final = ("apscheduler", "hpack", "httpcore", "httpx", "quic", "uvicorn.access")
 

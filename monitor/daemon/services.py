@@ -12,6 +12,7 @@ from monitor.model.outcome import Incident
 from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.verdict import Reason, Status, Verdict
+from monitor.store.reader import HistoryRow, StoredMeasurement
 from monitor.web.guard import hosts_of
 from monitor.web.services import (
     DaemonStatus,
@@ -112,7 +113,7 @@ class DaemonServices:
             states.append(state)
         return states
 
-    async def history(self, query: HistoryQuery) -> Sequence[object]:
+    async def history(self, query: HistoryQuery) -> Sequence[HistoryRow]:
         """Return stored measurements with their verdicts, newest first."""
         return await asyncio.to_thread(
             self._daemon.reader.history,
@@ -123,7 +124,7 @@ class DaemonServices:
             limit=query.limit,
         )
 
-    async def measurement(self, measurement_id: int) -> object | None:
+    async def measurement(self, measurement_id: int) -> StoredMeasurement | None:
         """Return one stored measurement whole."""
         return await asyncio.to_thread(self._daemon.reader.measurement, measurement_id)
 

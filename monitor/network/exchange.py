@@ -11,6 +11,7 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import httpx
@@ -95,12 +96,14 @@ async def exchange(
     began = clock.monotonic()
     sent, received = stream.bytes_sent, stream.bytes_received
     transport = MeasuredTransport(clock, stream, byte_limit=2 * asked.body_bytes + _OVERHEAD_BYTES)
+    cookie = cookies.header(asked.url) if cookies is not None else None
+    request = _request(asked.url, asked.host or asked.url.authority, asked.user_agent, cookie)
     answer = _Answer()
     failure: str | None = None
     detail: FailureDetail | None = None
     try:
         async with asyncio.timeout(seconds):
-            await _fetch(transport, _request(asked, cookies), asked.body_bytes, answer)
+            await _fetch(transport, request, asked.body_bytes, answer)
     except NETWORK_ERRORS as error:
         failure, detail = failure_of(error)
         last = transport.last_byte_at
@@ -151,19 +154,18 @@ async def _fetch(transport: MeasuredTransport, request: httpx.Request, limit: in
             return
 
 
-def _request(asked: Exchange, cookies: CookieJar | None) -> httpx.Request:
+@lru_cache(maxsize=4096)
+def _request(url: WebUrl, host: str, user_agent: str, cookie: str | None) -> httpx.Request:
     headers = [
-        ("Host", asked.host or asked.url.authority),
+        ("Host", host),
+        ("User-Agent", user_agent),
         ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
         ("Accept-Language", "en"),
         ("Accept-Encoding", ACCEPT_ENCODING),
         ("Connection", "close"),
+        ("Cookie", cookie or ""),
     ]
-    if asked.user_agent:
-        headers.insert(1, ("User-Agent", asked.user_agent))
-    if cookies is not None and (cookie := cookies.header(asked.url)):
-        headers.append(("Cookie", cookie))
-    return httpx.Request("GET", asked.url.parsed, headers=headers)
+    return httpx.Request("GET", url.parsed, headers=[(name, value) for name, value in headers if value])
 
 
 def _redirect(asked: Exchange, recorder: Recorder, reference: str) -> tuple[str | None, str | None]:

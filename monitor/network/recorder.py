@@ -3,6 +3,7 @@
 import hashlib
 import ipaddress
 import socket
+from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
@@ -47,9 +48,9 @@ class Recorder:
 
     def saw_socket(self, local: socket.socket) -> None:
         """Remember the local address of a connected socket as one never to keep; loopback gives nobody away."""
-        address = local.getsockname()[0].partition("%")[0]
-        if address not in self.own_addresses and not ipaddress.ip_address(address).is_loopback:
-            self.own_addresses |= {address}
+        address = local.getsockname()[0]
+        if address not in self.own_addresses and not _is_loopback(address):
+            self.own_addresses |= {address.partition("%")[0]}
 
     def keep(self, kind: str, content: bytes) -> str:
         """Keep raw material once, scrubbed; return its SHA-256 in hex."""
@@ -68,3 +69,8 @@ class Recorder:
     def text(self, received: bytes | str, limit: int) -> str:
         """Return received text that is safe to keep: printable, bounded, scrubbed."""
         return scrub_text(printable(received, limit), self.own_addresses)
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback

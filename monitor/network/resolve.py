@@ -1,6 +1,6 @@
 """The dns step: one question to one resolver, every reply kept as it came (RFC 1035, 6891, 7766, 7858, 8484).
 
-Messages are dnspython's, the exchange is ours. The first reply that fits the question decides, as it does for an
+Queries are dnspython's, the exchange is ours. The first reply that fits the question decides, as it does for an
 ordinary client. Replies that do not fit are kept as evidence and waited past, so that a forger who guesses wrong hides
 nothing; over UDP, a further reply that comes late shows that somebody on the path spoke first.
 """
@@ -12,17 +12,13 @@ import struct
 from functools import lru_cache
 from typing import Final
 
-import dns.exception
-import dns.flags
 import dns.message
-import dns.name
-import dns.rdatatype
 import httpx
-import msgspec
 
 from monitor.model.failure import Failure
-from monitor.model.observation import DnsAnswer, DnsObservation, FailureDetail, LateReply, Purpose
+from monitor.model.observation import DnsObservation, FailureDetail, LateReply, Purpose
 from monitor.model.seams import Network
+from monitor.network.dns_reply import Reply, labels_of, read_reply
 from monitor.network.failures import NETWORK_ERRORS, RCODE_FAILURES, ClassifiedError, failure_of
 from monitor.network.handshake import client_context, presented_chain, sha256_of
 from monitor.network.nameservers import Endpoint, Resolver, resolver_of
@@ -35,18 +31,6 @@ from monitor.network.wire import MeasuredTransport
 _PAYLOAD_BYTES: Final = 1232  # passes every path unfragmented (DNS flag day 2020)
 _MESSAGE_BYTES: Final = 65_535
 _REPLIES_KEPT: Final = 16
-_ANSWERS_KEPT: Final = 64
-_TEXT_LENGTH: Final = 512
-_WANTED: Final = frozenset(
-    {dns.rdatatype.A, dns.rdatatype.AAAA, dns.rdatatype.CNAME, dns.rdatatype.TXT}
-)  # of an answer section, what becomes an answer
-
-
-class _Reply(msgspec.Struct, frozen=True, kw_only=True):
-    rcode: int
-    answers: tuple[DnsAnswer, ...] = ()
-    ttls_seconds: tuple[int, ...] = ()
-    is_truncated: bool = False
 
 
 async def resolve(
@@ -63,7 +47,7 @@ async def resolve(
     started = recorder.elapsed()
     failure: str | None = None
     detail: FailureDetail | None = None
-    reply: _Reply | None = None
+    reply: Reply | None = None
     try:
         try:
             async with asyncio.timeout(seconds):
@@ -119,7 +103,7 @@ class _Lookup:
         self.late_replies: list[LateReply] = []
         self.saw_foreign = False
 
-    async def ask(self, resolver: Resolver, seconds: float) -> _Reply:
+    async def ask(self, resolver: Resolver, seconds: float) -> Reply:
         """Return the first fitting reply; raises NETWORK_ERRORS."""
         if resolver.transport == "system":
             return await self._system(seconds)
@@ -153,7 +137,7 @@ class _Lookup:
         if self._udp is not None:
             self._udp.close()
 
-    async def _system(self, seconds: float) -> _Reply:
+    async def _system(self, seconds: float) -> Reply:
         """Ask the system's name servers in turn; each has its share of the time."""
         servers = self._toolbox.nameservers()
         for server in servers[:-1]:
@@ -178,7 +162,7 @@ class _Lookup:
             Failure(_failure_in(reply, "A") or Failure.DNS_NO_ANSWER), FailureDetail(reason="resolver_name")
         )
 
-    async def _over_udp(self, endpoint: Endpoint) -> _Reply:
+    async def _over_udp(self, endpoint: Endpoint) -> Reply:
         self.transport = "udp"
         self.close()
         self._udp = await self._network.connect_udp(*endpoint)
@@ -187,7 +171,7 @@ class _Lookup:
         reply = await self._first(self._udp)
         return await self._over_tcp(endpoint) if reply.is_truncated else reply
 
-    async def _first(self, udp: socket.socket) -> _Reply:
+    async def _first(self, udp: socket.socket) -> Reply:
         while True:
             if (reply := self._read(await self._receive_udp(udp))) is not None:
                 return reply
@@ -195,7 +179,7 @@ class _Lookup:
     async def _receive_udp(self, udp: socket.socket) -> bytes:
         return await asyncio.get_running_loop().sock_recv(udp, _MESSAGE_BYTES)
 
-    async def _over_tcp(self, endpoint: Endpoint) -> _Reply:
+    async def _over_tcp(self, endpoint: Endpoint) -> Reply:
         self.transport = "tcp"
         stream = await self._connect(endpoint)
         try:
@@ -203,7 +187,7 @@ class _Lookup:
         finally:
             stream.close()
 
-    async def _over_stream(self, stream: Stream) -> _Reply:
+    async def _over_stream(self, stream: Stream) -> Reply:
         """RFC 1035 section 4.2.2: each message is preceded by its length."""
         await stream.send(struct.pack("!H", len(self._message)) + self._message)
         received = b""
@@ -218,7 +202,7 @@ class _Lookup:
                 return reply
             received = received[end:]
 
-    async def _over_http(self, secure: TlsStream, resolver: Resolver) -> _Reply:
+    async def _over_http(self, secure: TlsStream, resolver: Resolver) -> Reply:
         """RFC 8484 section 4.1; the id stays ours, since nothing caches a POST."""
         transport = MeasuredTransport(self._toolbox.clock, secure, byte_limit=2 * _MESSAGE_BYTES)
         host = f"[{resolver.host}]" if ":" in resolver.host else resolver.host
@@ -266,18 +250,18 @@ class _Lookup:
         if report.failures:
             raise ClassifiedError(report.failures[0], FailureDetail(verify_code=report.verify_code))
 
-    def _read(self, message: bytes) -> _Reply | None:
+    def _read(self, message: bytes) -> Reply | None:
         """Return what a message says, None if it is no reply to this question; raises ClassifiedError."""
         if len(self.evidence) < _REPLIES_KEPT:
             self.evidence.append(self._recorder.keep("dns_reply", message))
-        reply = _parsed(message, self._id, self._host, self._query_type)
+        reply = read_reply(message, self._id, _labels(self._host), self._query_type)
         if reply is None:
             self.saw_foreign = True
         return reply
 
     def _take_late(self, message: bytes, started: float) -> None:
         try:
-            reply = _parsed(message, self._id, self._host, self._query_type)
+            reply = read_reply(message, self._id, _labels(self._host), self._query_type)
         except ClassifiedError:
             return
         if reply is not None:
@@ -294,50 +278,13 @@ class _Lookup:
 @lru_cache(maxsize=8192)
 def _question(host: str, query_type: str) -> bytes:
     """Return a query without its id: recursion desired, EDNS with 1,232 bytes."""
-    query = dns.message.make_query(host, query_type, use_edns=0, payload=_PAYLOAD_BYTES)
-    return query.to_wire()[2:]
+    return dns.message.make_query(host, query_type, use_edns=0, payload=_PAYLOAD_BYTES).to_wire()[2:]
 
 
-@lru_cache(maxsize=8192)
-def _name(host: str) -> dns.name.Name:
-    return dns.name.from_text(host)
+_labels: Final = lru_cache(maxsize=8192)(labels_of)
 
 
-def _parsed(wire: bytes, query_id: bytes, host: str, query_type: str) -> _Reply | None:
-    if len(wire) < 12 or wire[:2] != query_id or not wire[2] & 0x80:
-        return None
-    if wire[2] & 0x02:  # TC: what there is of the message may be cut anywhere
-        return _Reply(rcode=wire[3] & 0x0F, is_truncated=True)
-    try:
-        message = dns.message.from_wire(wire, ignore_trailing=True)
-    except (dns.exception.DNSException, ValueError) as error:
-        raise ClassifiedError(Failure.DNS_SERVER_MISBEHAVING, FailureDetail(reason="malformed_message")) from error
-    name, rdtype = _name(host), dns.rdatatype.from_text(query_type)
-    # Some servers leave the question out when they refuse (RFC 2136 section 2.2 style errors).
-    if [(each.name, each.rdtype) for each in message.question] != [(name, rdtype)] and message.question:
-        return None
-    answers: list[DnsAnswer] = []
-    ttls: list[int] = []
-    for rrset in message.answer:
-        # Records of names that the chain of aliases does not lead to are nobody's answer.
-        if rrset.name != name or rrset.rdtype not in _WANTED:
-            continue
-        for record in rrset:
-            if rrset.rdtype == dns.rdatatype.CNAME:
-                name = record.target
-                value = name.to_text(omit_final_dot=True)
-            elif rrset.rdtype == dns.rdatatype.TXT:
-                value = printable(b"".join(record.strings), _TEXT_LENGTH)
-            else:
-                value = record.address
-            answers.append(DnsAnswer(dns.rdatatype.to_text(rrset.rdtype), value))
-            ttls.append(rrset.ttl)
-    return _Reply(
-        rcode=int(message.rcode()), answers=tuple(answers[:_ANSWERS_KEPT]), ttls_seconds=tuple(ttls[:_ANSWERS_KEPT])
-    )
-
-
-def _failure_in(reply: _Reply, query_type: str) -> str | None:
+def _failure_in(reply: Reply, query_type: str) -> str | None:
     if reply.rcode:
         return RCODE_FAILURES.get(reply.rcode, Failure.DNS_SERVER_MISBEHAVING)
     return None if any(answer.type == query_type for answer in reply.answers) else Failure.DNS_NO_ANSWER

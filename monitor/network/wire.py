@@ -5,6 +5,7 @@ httpx gives the semantics (requests, headers), h11 and h2 the framing; httpx its
 
 from collections import deque
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Final
 
 import h2.config
@@ -67,9 +68,7 @@ class _Http1(httpx.AsyncByteStream):
 
     def request(self, request: httpx.Request) -> bytes:
         connection, content = self._connection, request.read()
-        sent = connection.send(
-            h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
-        )
+        sent = connection.send(_http1_head(request.method, request.url.raw_path, tuple(request.headers.raw)))
         body = connection.send(h11.Data(data=content)) if content else None
         return (sent or b"") + (body or b"") + (connection.send(h11.EndOfMessage()) or b"")
 
@@ -105,6 +104,12 @@ class _Http1(httpx.AsyncByteStream):
             content = await self._transport.receive()
             is_at_end = not content
             self._connection.receive_data(content)
+
+
+@lru_cache(maxsize=4096)
+def _http1_head(method: str, target: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> h11.Request:
+    """Return the head of a request; a target is asked the same every time, and h11 looks closely."""
+    return h11.Request(method=method, target=target, headers=list(headers))
 
 
 class _Http2(httpx.AsyncByteStream):

@@ -1,13 +1,14 @@
 """The JSON API: what is known now, what was measured, and incidents. Read only; every answer is bounded."""
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from monitor.model.outcome import Incident
+from monitor.store.reader import HistoryRow, StoredMeasurement
 from monitor.web.route import Parameter, Route
 from monitor.web.services import DaemonStatus, HistoryQuery, Services, TargetState
 
@@ -30,7 +31,7 @@ class Targets(msgspec.Struct, frozen=True):
 class History(msgspec.Struct, frozen=True):
     """Answer of /api/v1/history: measurements with their verdicts, newest first."""
 
-    measurements: tuple[Any, ...]
+    measurements: tuple[HistoryRow, ...]
 
 
 class Incidents(msgspec.Struct, frozen=True):
@@ -154,7 +155,7 @@ ROUTES: Final = (
         measurement,
         "One stored measurement whole",
         parameters=(Parameter("id", "of the measurement", {"type": "integer"}),),
-        answer=Any,
+        answer=StoredMeasurement,
     ),
     Route("/api/v1/incidents", incidents, "Incidents, newest first", parameters=(_LIMIT,), answer=Incidents),
 )

@@ -59,7 +59,7 @@ ROUTES: Final = (
 
 def create_app(services: Services) -> Starlette:
     """Return the application over the daemon's services."""
-    app = Starlette(
+    return Starlette(
         routes=[
             StarletteRoute(route.path, _endpoint(route.handler, services), methods=[route.method]) for route in ROUTES
         ],
@@ -72,8 +72,6 @@ def create_app(services: Services) -> Starlette:
             )
         ],
     )
-    app.router.redirect_slashes = False
-    return app
 
 
 def _endpoint(handler: Handler, services: Services) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -13,6 +13,7 @@ from monitor.model.outcome import Incident
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageState
 from monitor.model.verdict import Confidence, Reason, Status, Verdict
+from monitor.store.reader import HistoryRow, StoredMeasurement
 from monitor.store.store import StoreHealth
 
 # Name and platform of a target that is not configured and that `/probe` is allowed to measure. It has no history.
@@ -129,11 +130,11 @@ class Services(Protocol):
         """Return every configured target at every vantage that measures it."""
         ...
 
-    async def history(self, query: HistoryQuery) -> Sequence[object]:
-        """Return stored measurements with their verdicts, as values that msgspec can write as JSON."""
+    async def history(self, query: HistoryQuery) -> Sequence[HistoryRow]:
+        """Return stored measurements with their verdicts."""
         ...
 
-    async def measurement(self, measurement_id: int) -> object | None:
+    async def measurement(self, measurement_id: int) -> StoredMeasurement | None:
         """Return one stored measurement whole: observations, verdicts, digests of its evidence."""
         ...
 

@@ -9,6 +9,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -33,12 +34,11 @@ def main() -> None:
     options = arguments.parse_args()
     if options.keep:
         options.keep.mkdir(parents=True)
-    with tempfile.TemporaryDirectory() as temporary, world(options.keep or Path(temporary)) as here:
-        rows = [*side_by_side(here, options.seconds), *hung(here, options.seconds)]
     click.echo(f"{time.strftime('%Y-%m-%d', time.gmtime())}, {machine()}\n")
     click.echo("| what | monitor | blackbox_exporter | ratio |\n|---|---:|---:|---:|")
-    for row in rows:
-        click.echo(f"| {' | '.join(row)} |")
+    with tempfile.TemporaryDirectory() as temporary, world(options.keep or Path(temporary)) as here:
+        for row in chain(side_by_side(here, options.seconds), hung(here, options.seconds)):
+            click.echo(f"| {' | '.join(row)} |")
 
 
 def side_by_side(here: World, seconds: float) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.benchmarks.process import Process, running, wait_until_open
+from tests.benchmarks.process import Process, running
 from tests.benchmarks.world import ADDRESS, NAME_SERVER, TEXT, ZONE, World, free_port
 
 MODULE = f"""
@@ -90,5 +90,5 @@ def blackbox(world: World) -> Iterator[Blackbox]:
     arguments = (f"--config.file={configuration}", f"--web.listen-address={ADDRESS}:{port}", "--log.level=error")
     wrapped = ("unshare", "--mount", "sh", "-c", IN_OUR_NAMES, str(resolv), program, *arguments)
     with running(wrapped, Path(world.folder / "blackbox.log")) as process:
-        wait_until_open(ADDRESS, port)
+        process.wait_until_open(ADDRESS, port)
         yield Blackbox(process, port)

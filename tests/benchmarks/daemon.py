@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.blackbox import target_url
-from tests.benchmarks.process import Process, fetch, running, wait_until_open
+from tests.benchmarks.process import Process, fetch, running
 from tests.benchmarks.world import ADDRESS, NAME_SERVER, TEXT, ZONE, World, free_port
 
 # Sanity checks, at most one a minute for all targets together, are left out: they would need a world of their own.
@@ -20,7 +20,7 @@ defaults:
   interval: {interval_seconds}
   jitter: 10%
   allow_fast_interval: true
-  timeouts: {{total: {total_seconds}}}
+  timeouts: {{dns: {step_seconds}, tcp: {step_seconds}, tls: {step_seconds}, http: {step_seconds}, total: {total_seconds}}}
 network: {{allowed_bogons: [127.0.0.0/8]}}
 tls: {{ca_file: {ca_file}}}
 sanity: {{enabled: false}}
@@ -129,6 +129,7 @@ def daemon(world: World, plan: Plan, name: str) -> Iterator[Daemon]:
     lines = [
         CONFIGURATION.format(
             interval_seconds=plan.interval_seconds,
+            step_seconds=min(10.0, plan.interval_seconds),
             total_seconds=min(45.0, plan.interval_seconds),
             ca_file=world.ca_file,
             zone=ZONE,
@@ -146,5 +147,5 @@ def daemon(world: World, plan: Plan, name: str) -> Iterator[Daemon]:
     configuration.write_text("".join(lines))
     command = (sys.executable, "-m", "monitor", "run", "-c", str(configuration))
     with running(command, world.folder / f"{name}.log") as process:
-        wait_until_open(ADDRESS, server_port)
+        process.wait_until_open(ADDRESS, server_port)
         yield Daemon(process, server_port, database)

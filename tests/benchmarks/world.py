@@ -4,13 +4,13 @@ import asyncio
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
 
-from tests.benchmarks.process import running, wait_until_open
+from tests.benchmarks.process import running
 
 ADDRESS = "127.0.0.1"
 # Go asks a name server on port 53 only, so blackbox_exporter's has an address of its own.
@@ -51,15 +51,11 @@ def world(folder: Path) -> Iterator[World]:
     dns_port = 53 if can_bind_53() else free_port()
     here = World(folder, folder / "ca.pem", free_port(), free_port(), free_port(), dns_port)
     (folder / "nginx.conf").write_text(nginx_configuration(here))
-    servers = (
-        ("nginx", "-e", str(folder / "nginx.error"), "-p", str(folder), "-c", str(folder / "nginx.conf")),
-        (sys.executable, "-m", "tests.benchmarks.world", str(dns_port), str(here.silent_port)),
-    )
-    with ExitStack() as stack:
-        for name, server in zip(("nginx", "silent-and-names"), servers, strict=True):
-            stack.enter_context(running(server, folder / f"{name}.log"))
-        for port in (here.http1_port, here.http2_port, here.silent_port):
-            wait_until_open(ADDRESS, port)
+    nginx = ("nginx", "-e", str(folder / "nginx.error"), "-p", str(folder), "-c", str(folder / "nginx.conf"))
+    others = (sys.executable, "-m", "tests.benchmarks.world", str(dns_port), str(here.silent_port))
+    with running(nginx, folder / "nginx.log") as pages, running(others, folder / "others.log") as names:
+        pages.wait_until_open(ADDRESS, here.http2_port)
+        names.wait_until_open(ADDRESS, here.silent_port)
         yield here
 
 

@@ -188,6 +188,14 @@ def test_redirects_add_their_phases_and_the_last_hop_gives_the_rest() -> None:
     assert value(samples, "probe_ip_protocol") == 4
 
 
+def test_a_redirect_that_leads_nowhere_has_no_status() -> None:
+    moved = msgspec.structs.replace(HTTP, status_code=301)
+    refused = msgspec.structs.replace(TCP, hop=1, failure="connection_refused")
+    samples = probed(recording(DNS, TCP, TLS, moved, refused), BLOCKED)
+    assert value(samples, "probe_http_redirects") == 1
+    assert value(samples, "probe_http_status_code") == 0
+
+
 def test_eleven_redirects_are_told_from_ten() -> None:
     tenth = msgspec.structs.replace(HTTP, hop=10, status_code=302, failure=TOO_MANY_REDIRECTS)
     assert value(probed(recording(DNS, TCP, HTTP, tenth)), "probe_http_redirects") == 11

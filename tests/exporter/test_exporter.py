@@ -1,4 +1,6 @@
+import re
 import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 
@@ -281,10 +283,15 @@ def test_a_scrape_during_runs_is_never_torn() -> None:
             exporter.observe(outcome(BLOCKED), X_HOME, LAHORE, 300)
 
     runs = threading.Thread(target=run)
+    switch_seconds = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
     runs.start()
     try:
-        for _ in range(50):
-            openmetrics_families(exporter.render(Format.OPENMETRICS).decode())
+        for _ in range(500):
+            text = exporter.render(Format.TEXT).decode()
+            last_buckets = re.findall(r'step_duration_seconds_bucket.*le="\+Inf"} (\d+)', text)
+            assert last_buckets == re.findall(r"step_duration_seconds_count.* (\d+)", text)
     finally:
         done.set()
         runs.join()
+        sys.setswitchinterval(switch_seconds)

@@ -10,6 +10,7 @@ from monitor.model.outcome import Incident
 from monitor.model.target import Target
 from monitor.model.vantage import Role, VantageState
 from monitor.model.verdict import Verdict
+from monitor.store.reader import HistoryRow, StoredMeasurement
 from monitor.store.store import StoreHealth
 from monitor.web.services import (
     DaemonStatus,
@@ -71,7 +72,7 @@ class ScriptedServices:
         recorded: Recording | None = None,
         verdict: Verdict = ACCESSIBLE,
         reload_answer: tuple[bool, str] = (True, "The configuration is in use."),
-        stored: Sequence[object] = (),
+        stored: Sequence[HistoryRow] = (),
         incidents: Sequence[Incident] = (),
     ) -> None:
         self.settings = settings or WebSettings()
@@ -98,12 +99,17 @@ class ScriptedServices:
     async def targets(self) -> Sequence[TargetState]:
         return self._targets
 
-    async def history(self, query: HistoryQuery) -> Sequence[object]:
+    async def history(self, query: HistoryQuery) -> Sequence[HistoryRow]:
         self.asked.append(("history", query))
         return self._stored[: query.limit]
 
-    async def measurement(self, measurement_id: int) -> object | None:
-        return self._result.recording.measurement if measurement_id == 1 else None
+    async def measurement(self, measurement_id: int) -> StoredMeasurement | None:
+        self.asked.append(("measurement", measurement_id))
+        if measurement_id != 1:
+            return None
+        return StoredMeasurement(
+            measurement=self._result.recording.measurement, platform="x", digest="0" * 64, verdicts=(), evidence=()
+        )
 
     async def incidents(self, limit: int) -> Sequence[Incident]:
         return self._incidents[:limit]

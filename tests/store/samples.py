@@ -67,6 +67,9 @@ def outcome(
     target: str = "x-home",
     vantage: str = "lahore",
     body: bytes = b"",
+    is_deep: bool = False,
+    network: NetworkIdentity = NETWORK,
+    elapsed_seconds: float = 0.3,
     **fields: Any,
 ) -> Outcome:
     """A short run: one DNS and one HTTP observation, with `body` as its evidence if there is one."""
@@ -95,20 +98,17 @@ def outcome(
             evidence=tuple(one.sha256 for one in raw),
         ),
     )
-    beside = {name: fields.pop(name) for name in ("is_deep", "network", "elapsed_seconds") if name in fields}
     measurement = Measurement(
-        **{
-            "id": measurement_id,
-            "target": target,
-            "url": "https://x.com/",
-            "vantage": vantage,
-            "started_at": at,
-            "elapsed_seconds": 0.3,
-            "context": CONTEXT,
-            "network": NETWORK,
-            "observations": observations,
-            **beside,
-        }
+        id=measurement_id,
+        target=target,
+        url="https://x.com/",
+        vantage=vantage,
+        started_at=at,
+        elapsed_seconds=elapsed_seconds,
+        context=CONTEXT,
+        network=network,
+        is_deep=is_deep,
+        observations=observations,
     )
     return Outcome(recording=Recording(measurement=measurement, evidence=raw), verdict=verdict, **fields)
 
@@ -116,9 +116,8 @@ def outcome(
 class Line:
     """Makes routine runs of many targets as a clean line shows them, for sizes and speeds."""
 
-    def __init__(self, targets: int, *, has_ipv6: bool = True) -> None:
+    def __init__(self, *, has_ipv6: bool = True) -> None:
         self._random = random.Random(7)  # noqa: S311 -- the same line every time
-        self._targets = targets
         self._has_ipv6 = has_ipv6
 
     def control(self, target: int, measurement_id: int, at: datetime) -> Outcome:
@@ -136,7 +135,7 @@ class Line:
         observations: list[Observation] = []
         moment = 0.0
 
-        def timing(mean: float) -> dict[str, float]:
+        def timing(mean: float) -> dict[str, Any]:
             nonlocal moment
             took = round(choose.uniform(0.5, 1.5) * mean, 6)
             started, moment = round(moment, 6), moment + took

@@ -7,9 +7,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from monitor.model.outcome import Incident
 from monitor.model.verdict import Status
+from monitor.store.reader import HistoryRow
 from monitor.web.app import ROUTES
 from monitor.web.services import HistoryQuery, TargetState
-from tests.fakes.outcomes import ACCESSIBLE, LAHORE, NOW, X_HOME, outcome
+from tests.fakes.outcomes import ACCESSIBLE, ISP, LAHORE, NOW, X_HOME, outcome
 from tests.fakes.services import STATUS, STORE, ScriptedServices
 from tests.web.client import Client
 
@@ -80,11 +81,28 @@ def test_targets_can_be_narrowed_to_a_platform_and_a_vantage() -> None:
 
 
 def test_history_asks_for_what_the_query_says() -> None:
-    services = ScriptedServices(stored=({"id": 1},))
+    row = HistoryRow(
+        id=1,
+        target="x-home",
+        vantage="lahore",
+        started_at=NOW,
+        elapsed_seconds=0.4,
+        is_deep=False,
+        network=ISP,
+        status=Status.ACCESSIBLE,
+        confidence=None,
+        layer=None,
+        mechanisms=(),
+        reason=None,
+        rule="page_as_expected",
+        because="The page came as expected.",
+    )
+    services = ScriptedServices(stored=(row,))
     answer = Client(services).get(
         "/api/v1/history?target=x-home&vantage=lahore&since=2026-11-22T15:00:00%2B05:00&until=1795305600&limit=7"
     )
-    assert answer.json() == {"measurements": [{"id": 1}]}
+    [found] = answer.json()["measurements"]
+    assert (found["id"], found["status"], found["network"]["asn"]) == (1, "accessible", 17557)
     assert services.asked == [
         (
             "history",
@@ -120,9 +138,14 @@ def test_a_query_that_makes_no_sense_is_explained(query: str, message: str) -> N
 
 def test_a_measurement_is_found_by_its_id() -> None:
     client = Client(ScriptedServices())
-    assert client.get("/api/v1/measurements/1").json()["target"] == "x-home"
+    assert client.get("/api/v1/measurements/1").json()["measurement"]["target"] == "x-home"
     assert client.get("/api/v1/measurements/2").status_code == 404
-    assert client.get(f"/api/v1/measurements/{10**30}").status_code == 404
+
+
+def test_an_id_that_no_database_holds_is_not_looked_for() -> None:
+    services = ScriptedServices()
+    assert Client(services).get(f"/api/v1/measurements/{2**63}").status_code == 404
+    assert services.asked == []
 
 
 def test_incidents_are_bounded() -> None:

@@ -1,0 +1,849 @@
+"""What was seen, and the verdict that a person approved for it: the source of the folders in cases/.
+
+Names of groups A to G are those of the laboratory's scenarios; the others are one case and one near miss for each rule.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from monitor.classify.context import Context
+from monitor.classify.fingerprints import FINGERPRINTS, Fingerprint
+from monitor.model.failure import TOO_MANY_REDIRECTS
+from monitor.model.measurement import Measurement
+from monitor.model.observation import Purpose
+from monitor.model.target import Expectation
+from monitor.model.vantage import VantageState
+from monitor.model.verdict import Reason
+from tests.classify.scene import HARMLESS, Scene, bodies
+
+EXAMPLE: Final = "www.example.com"
+HTTPS: Final = f"https://{EXAMPLE}/"
+HTTP: Final = f"http://{EXAMPLE}/"
+ORIGIN: Final = "93.184.216.34"
+OTHER_NODE: Final = "93.184.216.35"
+BLOCK_PAGE_HOST: Final = "83.224.65.41"
+RELAY: Final = "130.192.182.17"
+IMPOSTOR: Final = "104.154.89.105"
+SHORTENER: Final = "67.199.248.11"
+STRANGER: Final = "68.183.70.80"
+SIX: Final = "2606:2800:21f::1"
+UDP: Final = "udp://9.9.9.9"
+TCP: Final = "tcp://9.9.9.9"
+DOH: Final = "https://dns.quad9.net/dns-query@9.9.9.9"
+ASN_OF: Final = {
+    ORIGIN: 15133, OTHER_NODE: 15133, BLOCK_PAGE_HOST: 30722, RELAY: 137, IMPOSTOR: 15169, SHORTENER: 396982,
+}  # fmt: skip
+
+NOTICE: Final = b"<title>Access Denied</title><p>This page is not for you, says the laboratory.</p>"
+LABORATORY: Final = (
+    Fingerprint(id="lab.page", location="body", type="contains", pattern="says the laboratory", scope="isp"),
+    Fingerprint(id="lab.host", location="dns", type="full", pattern=BLOCK_PAGE_HOST, scope="isp"),
+)
+
+READY: Final = Context(
+    state_before=VantageState.ONLINE,
+    state_after=VantageState.ONLINE,
+    asn_of=ASN_OF,
+    harmless_name=HARMLESS,
+    fingerprints=LABORATORY,
+)
+
+
+class Approved(NamedTuple):
+    """The verdict a person approved, as it is compared."""
+
+    rule: str
+    status: str
+    confidence: str | None = None
+    mechanisms: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+class Story(NamedTuple):
+    measurement: Measurement
+    context: Context
+    approved: Approved
+
+
+STORIES: dict[str, Story] = {}
+
+
+def story(
+    name: str, rule: str, status: str, confidence: str | None = None, *mechanisms: str, reason: str | None = None
+) -> Callable[[Callable[[], tuple[Scene | Measurement, Context]]], None]:
+    def tell(build: Callable[[], tuple[Scene | Measurement, Context]]) -> None:
+        seen, context = build()
+        measurement = seen.done(is_deep=True) if isinstance(seen, Scene) else seen
+        STORIES[name] = Story(measurement, context, Approved(rule, status, confidence, mechanisms, reason))
+
+    return tell
+
+
+def judged_with(*controls: Scene, **more: Any) -> Context:
+    measured = tuple(one.done() for one in controls)
+    return msgspec.structs.replace(READY, controls=measured, has_control_vantage=bool(measured), **more)
+
+
+# What the control sees, and clean beginnings.
+
+
+def control(url: str = HTTPS) -> Scene:
+    return Scene(url, "outside")
+
+
+def control_https(host: str = EXAMPLE, address: str = ORIGIN) -> Scene:
+    return _https(control(f"https://{host}/"), host, address)
+
+
+def control_http(host: str = EXAMPLE, address: str = ORIGIN, **response: Any) -> Scene:
+    return _http(control(f"http://{host}/"), host, address, **response)
+
+
+def _https(scene: Scene, host: str = EXAMPLE, address: str = ORIGIN, **response: Any) -> Scene:
+    return scene.dns(host, address).tcp(address).tls(address, host).http(f"https://{host}/", address, **response)
+
+
+def _http(scene: Scene, host: str = EXAMPLE, address: str = ORIGIN, **response: Any) -> Scene:
+    scene.dns(host, address).tcp(address, 80).http(f"http://{host}/", address, **response)
+    scene.at(Purpose.ADDRESS_CHECK).tcp(address).tls(address, host)
+    return scene.at(Purpose.PATH)
+
+
+def other_resolvers(scene: Scene, host: str, address: str, *, over_udp: str | None = None) -> Scene:
+    scene.at(Purpose.OTHER_RESOLVER)
+    scene.dns(host, over_udp or address, resolver=UDP).dns(host, address, resolver=DOH)
+    return scene.at(Purpose.RESOLVER_HARMLESS_NAME).dns(HARMLESS, "198.41.0.4")
+
+
+def other_address(scene: Scene, host: str = EXAMPLE, address: str = ORIGIN) -> Scene:
+    return scene.at(Purpose.OTHER_ADDRESS).tcp(address).tls(address, host)
+
+
+def sni_filtered(scene: Scene, failure: str, host: str = EXAMPLE, address: str = ORIGIN) -> Scene:
+    """Fail again, pass with a harmless name, fail again; and the same at a stranger's address."""
+    scene.at(Purpose.RETRY).tcp(address).tls(address, host, failure)
+    scene.at(Purpose.HARMLESS_NAME).tcp(address).tls(address, HARMLESS, "ssl_invalid_hostname", leaf="true-leaf")
+    scene.at(Purpose.UNRELATED_ADDRESS).tcp(STRANGER).tls(STRANGER, host, failure)
+    scene.at(Purpose.UNRELATED_HARMLESS).tcp(STRANGER).tls(STRANGER, HARMLESS)
+    return scene.at(Purpose.RETRY).tcp(address).tls(address, host, failure)
+
+
+def host_filtered(scene: Scene, failure: str, host: str = EXAMPLE, address: str = ORIGIN) -> Scene:
+    scene.at(Purpose.RETRY).tcp(address, 80).http(f"http://{host}/", address, None, failure=failure)
+    scene.at(Purpose.HARMLESS_NAME).tcp(address, 80).http(f"http://{HARMLESS}/", address, 400)
+    return scene.at(Purpose.RETRY).tcp(address, 80).http(f"http://{host}/", address, None, failure=failure)
+
+
+def reset_in_tls(failure: str = "connection_reset") -> Scene:
+    return Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, failure)
+
+
+# A. Nothing interferes
+
+
+@story("reachable-http", "content_same", "accessible")
+def _() -> tuple[Scene, Context]:
+    return _http(Scene(HTTP)), judged_with(control_http())
+
+
+@story("reachable-https", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    return _https(Scene(HTTPS)), judged_with(control_https())
+
+
+@story("large-body", "content_same", "accessible")
+def _() -> tuple[Scene, Context]:
+    large = {
+        "headers": (("alt-svc", "h3"), ("content-length", "33554432")), "title": None, "body_bytes": 65536,
+        "body_is_truncated": True,
+    }  # fmt: skip
+    here = _http(Scene("http://largefile.com/"), "largefile.com", "52.35.36.75", body=b"random", **large)
+    return here, judged_with(control_http("largefile.com", "52.35.36.75", body=b"other", **large))
+
+
+# B. Broken for everybody
+
+
+@story("expired-certificate", "control_fails_too", "down")
+def _() -> tuple[Scene, Context]:
+    def seen(scene: Scene) -> Scene:
+        scene.dns("expired.badssl.com", IMPOSTOR).tcp(IMPOSTOR)
+        return scene.tls(IMPOSTOR, "expired.badssl.com", "ssl_invalid_certificate", leaf="old", covers=True)
+
+    url = "https://expired.badssl.com/"
+    return seen(Scene(url)), judged_with(seen(control(url)))
+
+
+@story("loopback-everywhere", "control_fails_too", "down")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTP).dns(EXAMPLE, "127.0.0.1"), judged_with(control(HTTP).dns(EXAMPLE, "127.0.0.1"))
+
+
+@story("redirects-without-end", "control_fails_too", "down")
+def _() -> tuple[Scene, Context]:
+    def seen(scene: Scene) -> Scene:
+        for hop in range(11):
+            scene.hop(hop).dns("httpbin.com", "172.67.144.64").tcp("172.67.144.64").tls("172.67.144.64", "httpbin.com")
+            scene.http(
+                f"https://httpbin.com/redirect/{15 - hop}",
+                "172.67.144.64",
+                302,
+                failure=TOO_MANY_REDIRECTS if hop == 10 else None,
+                location=f"https://httpbin.com/redirect/{14 - hop}",
+            )
+        return scene
+
+    url = "https://httpbin.com/redirect/15"
+    return seen(Scene(url)), judged_with(seen(control(url)))
+
+
+@story("name-gone", "control_fails_too", "down")
+def _() -> tuple[Scene, Context]:
+    url, name = "http://www.example.xyz/", "www.example.xyz"
+    gone = Scene(url).dns(name, failure="dns_nxdomain_error")
+    return gone, judged_with(control(url).dns(name, failure="dns_nxdomain_error"))
+
+
+@story("port-closed", "control_fails_too", "down")
+def _() -> tuple[Scene, Context]:
+    url = "http://www.example.com:444/"
+    here, there = (
+        one.dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 444, "connection_refused") for one in (Scene(url), control(url))
+    )
+    return here, judged_with(there)
+
+
+# C. Server and control
+
+
+@story("anti-bot-challenge", "tls_challenge", "inconclusive", reason="challenge")
+def _() -> tuple[Scene, Context]:
+    name, address = "www.cloudflare-cache.com", "104.16.132.229"
+    here = _https(Scene(f"https://{name}/"), name, address, status=503, title="Just a moment...", body=b"x" * 8400)
+    return here, judged_with(control_https(name, address))
+
+
+@story("control-lost-cleartext", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    return _http(Scene("http://www.example.org/"), "www.example.org"), judged_with()
+
+
+@story("control-lost-cleartext-declared", "content_expected", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = _http(Scene("http://www.example.org/"), "www.example.org")
+    return here, judged_with(expectation=Expectation(title="example domain"))
+
+
+@story("control-lost-tls", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    return _https(Scene("https://www.example.org/"), "www.example.org"), judged_with()
+
+
+# D. DNS
+
+
+@story("dns-impostor", "dns_impostor", "blocked", "confirmed", "dns.wrong_address.name")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, IMPOSTOR).tcp(IMPOSTOR)
+    here.tls(IMPOSTOR, EXAMPLE, "ssl_unknown_authority", leaf="forged", covers=True)
+    other_address(other_resolvers(here, EXAMPLE, ORIGIN, over_udp=IMPOSTOR))
+    return here, judged_with(control_https())
+
+
+@story("dns-impostor-without-control", "dns_impostor", "blocked", "confirmed", "dns.wrong_address.name")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, IMPOSTOR).tcp(IMPOSTOR)
+    here.tls(IMPOSTOR, EXAMPLE, "ssl_unknown_authority", leaf="forged", covers=True)
+    other_address(other_resolvers(here, EXAMPLE, ORIGIN, over_udp=IMPOSTOR))
+    return here, judged_with()
+
+
+@story("dns-impostor-other-name", "dns_impostor", "blocked", "likely", "dns.wrong_address.name")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, IMPOSTOR).tcp(IMPOSTOR)
+    here.tls(IMPOSTOR, EXAMPLE, "ssl_invalid_hostname", leaf="someone", covers=False)
+    other_address(other_resolvers(here, EXAMPLE, ORIGIN))
+    return here, judged_with(control_https())
+
+
+@story("dns-bogon", "dns_bogon", "blocked", "confirmed", "dns.bogon.name")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, "10.10.34.35")
+    other_address(other_resolvers(here, EXAMPLE, ORIGIN))
+    return here, judged_with(control_https())
+
+
+@story("dns-bogon-without-control", "dns_bogon", "blocked", "confirmed", "dns.bogon.name")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, "10.10.34.35")
+    other_address(other_resolvers(here, EXAMPLE, ORIGIN))
+    return here, judged_with()
+
+
+@story("dns-nxdomain", "differs", "blocked", "likely", "dns.nxdomain.name")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, failure="dns_nxdomain_error")
+    here.at(Purpose.RETRY).dns(EXAMPLE, failure="dns_nxdomain_error")
+    other_address(other_resolvers(here, EXAMPLE, ORIGIN))
+    return here, judged_with(control_https())
+
+
+@story("dns-relay", "content_same", "accessible", "likely", "dns.wrong_address.name")
+def _() -> tuple[Scene, Context]:
+    here = _http(Scene(HTTP), address=RELAY)
+    return other_resolvers(here, EXAMPLE, ORIGIN, over_udp=RELAY), judged_with(control_http())
+
+
+@story("dns-ghost-name", "dns_blockpage_address", "blocked", "confirmed", "dns.blockpage_address.name")
+def _() -> tuple[Scene, Context]:
+    name, url = "itsat.info", "http://itsat.info/"
+    here = Scene(url).dns(name, BLOCK_PAGE_HOST).tcp(BLOCK_PAGE_HOST, 80)
+    here.http(url, BLOCK_PAGE_HOST, title="Access Denied", headers=(), body=NOTICE, keep_body=True)
+    here.at(Purpose.ADDRESS_CHECK).tcp(BLOCK_PAGE_HOST, failure="connection_refused")
+    here.at(Purpose.OTHER_RESOLVER).dns(name, BLOCK_PAGE_HOST, resolver=UDP)
+    here.dns(name, failure="dns_nxdomain_error", resolver=DOH)
+    here.at(Purpose.RESOLVER_HARMLESS_NAME).dns(HARMLESS, "198.41.0.4")
+    return here, judged_with(control(url).dns(name, failure="dns_nxdomain_error"), bodies=bodies(NOTICE))
+
+
+# E. TCP and TLS
+
+
+@story("tcp-timeout", "differs", "blocked", "likely", "tcp.timeout")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="generic_timeout_error")
+    other_resolvers(here, EXAMPLE, ORIGIN)
+    here.at(Purpose.RETRY).tcp(ORIGIN, failure="generic_timeout_error").at(Purpose.OTHER_PORT).tcp(ORIGIN, 80)
+    return here, judged_with(control_https())
+
+
+@story("tls-reset", "isolated_trigger", "blocked", "confirmed", "tls.reset.sni")
+def _() -> tuple[Scene, Context]:
+    here = sni_filtered(other_resolvers(reset_in_tls(), EXAMPLE, ORIGIN), "connection_reset")
+    return here, judged_with(control_https())
+
+
+@story("tls-reset-without-control", "isolated_trigger", "blocked", "confirmed", "tls.reset.sni")
+def _() -> tuple[Scene, Context]:
+    return sni_filtered(other_resolvers(reset_in_tls(), EXAMPLE, ORIGIN), "connection_reset"), judged_with()
+
+
+@story("tls-reset-without-follow-ups", "differs", "blocked", "likely", "tls.reset")
+def _() -> tuple[Scene, Context]:
+    return reset_in_tls(), judged_with(control_https())
+
+
+# F. HTTP in cleartext
+
+
+def reset_in_http(failure: str = "connection_reset") -> Scene:
+    here = Scene(HTTP).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 80).http(HTTP, ORIGIN, None, failure=failure)
+    return here.at(Purpose.ADDRESS_CHECK).tcp(ORIGIN).tls(ORIGIN, EXAMPLE).at(Purpose.PATH)
+
+
+def injected_page(*, keep_body: bool = True) -> Scene:
+    here = _http(Scene(HTTP), headers=(), title="Access Denied", body=NOTICE, keep_body=keep_body)
+    return other_resolvers(here, EXAMPLE, ORIGIN)
+
+
+@story("http-reset", "isolated_trigger", "blocked", "confirmed", "http.reset.host")
+def _() -> tuple[Scene, Context]:
+    here = host_filtered(other_resolvers(reset_in_http(), EXAMPLE, ORIGIN), "connection_reset")
+    return here, judged_with(control_http())
+
+
+@story("http-reset-without-follow-ups", "differs", "blocked", "likely", "http.reset")
+def _() -> tuple[Scene, Context]:
+    return reset_in_http(), judged_with(control_http())
+
+
+@story("http-injected-page", "http_blockpage", "blocked", "confirmed", "http.blockpage")
+def _() -> tuple[Scene, Context]:
+    return injected_page(), judged_with(control_http(), bodies=bodies(NOTICE))
+
+
+@story("http-injected-page-unlisted", "http_modified", "blocked", "likely", "http.modified")
+def _() -> tuple[Scene, Context]:
+    return injected_page(), judged_with(control_http(), bodies=bodies(NOTICE), fingerprints=())
+
+
+# G. Behind a redirect
+
+
+def shortened(scene: Scene, onward: str) -> Scene:
+    """A clean first hop over verified TLS."""
+    url = "https://bit.ly/32447"
+    scene.dns("bit.ly", SHORTENER).tcp(SHORTENER).tls(SHORTENER, "bit.ly").http(url, SHORTENER, 308, location=onward)
+    return scene.hop(1)
+
+
+def shortened_control(onward: str) -> Scene:
+    there = shortened(control("https://bit.ly/32447"), onward)
+    return _http(there) if onward == HTTP else _https(there)
+
+
+@story("redirect-refused", "differs", "blocked", "likely", "tcp.refused.address")
+def _() -> tuple[Scene, Context]:
+    here = shortened(Scene("https://bit.ly/32447"), HTTP)
+    here.dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 80, "connection_refused")
+    here.at(Purpose.ADDRESS_CHECK).tcp(ORIGIN, failure="connection_refused")
+    here.at(Purpose.RETRY).tcp(ORIGIN, 80, "connection_refused").tcp(ORIGIN, failure="connection_refused")
+    return here, judged_with(shortened_control(HTTP))
+
+
+def both_cut(failure: str) -> Scene:
+    here = shortened(Scene("https://bit.ly/32447"), HTTP)
+    here.dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 80).http(HTTP, ORIGIN, None, failure=failure)
+    here.at(Purpose.ADDRESS_CHECK).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, failure)
+    return host_filtered(sni_filtered(other_resolvers(here, EXAMPLE, ORIGIN), failure), failure)
+
+
+@story("redirect-reset", "isolated_trigger", "blocked", "confirmed", "tls.reset.sni", "http.reset.host")
+def _() -> tuple[Scene, Context]:
+    return both_cut("connection_reset"), judged_with(shortened_control(HTTP))
+
+
+@story("redirect-timeout", "isolated_trigger", "blocked", "confirmed", "tls.timeout.sni", "http.timeout.host")
+def _() -> tuple[Scene, Context]:
+    return both_cut("generic_timeout_error"), judged_with(shortened_control(HTTP))
+
+
+@story("redirect-nxdomain", "differs", "blocked", "likely", "dns.nxdomain.name")
+def _() -> tuple[Scene, Context]:
+    here = shortened(Scene("https://bit.ly/32447"), HTTPS).dns(EXAMPLE, failure="dns_nxdomain_error", late=[ORIGIN])
+    here.at(Purpose.RETRY).dns(EXAMPLE, failure="dns_nxdomain_error")
+    other_address(other_resolvers(here, EXAMPLE, ORIGIN))
+    return here, judged_with(shortened_control(HTTPS))
+
+
+# One case and one near miss for each rule that the groups above do not show
+
+
+@story("vantage-offline", "vantage_not_ready", "inconclusive", reason="vantage_offline")
+def _() -> tuple[Scene, Context]:
+    return reset_in_tls(), msgspec.structs.replace(judged_with(control_https()), state_after=VantageState.OFFLINE)
+
+
+@story("vantage-unchecked", "vantage_not_ready", "inconclusive", reason="vantage_unready")
+def _() -> tuple[Scene, Context]:
+    return _https(Scene(HTTPS)), msgspec.structs.replace(READY, state_before=None)
+
+
+@story("vantage-check-switched-off", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    return _https(Scene(HTTPS)), Context(sanity_enabled=False)
+
+
+@story("captive-portal", "vantage_not_ready", "inconclusive", reason="captive_portal")
+def _() -> tuple[Scene, Context]:
+    return injected_page(), msgspec.structs.replace(READY, state_before=VantageState.CAPTIVE)
+
+
+@story("vantage-unreachable", "vantage_not_ready", "inconclusive", reason="vantage_offline")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTPS), msgspec.structs.replace(READY, fault=Reason.VANTAGE_OFFLINE)
+
+
+@story("proxy-failed", "proxy_failed", "inconclusive", reason="proxy_failed")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTPS), msgspec.structs.replace(READY, fault=Reason.PROXY_FAILED)
+
+
+@story("suspended", "interrupted", "inconclusive", reason="interrupted")
+def _() -> tuple[Measurement, Context]:
+    return reset_in_tls().done(interrupted=True), judged_with(control_https())
+
+
+@story("own-mistake", "internal_error", "inconclusive", reason="internal_error")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTPS), msgspec.structs.replace(READY, fault=Reason.INTERNAL_ERROR)
+
+
+@story("local-firewall", "local_fault", "inconclusive", reason="local_fault")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="permission_denied")
+    return here, judged_with(control_https())
+
+
+@story("local-fault-of-one-family", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, SIX, query_type="AAAA").tcp(SIX, failure="address_family_not_supported")
+    return _https(here), judged_with(control_https())
+
+
+@story("listed-address-beside-a-true-one", "tls_success", "accessible", "likely", "dns.blockpage_address")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, BLOCK_PAGE_HOST, ORIGIN).tcp(BLOCK_PAGE_HOST, failure="connection_refused")
+    return here.tcp(ORIGIN).tls(ORIGIN, EXAMPLE).http(HTTPS, ORIGIN), judged_with(control_https())
+
+
+@story("unlisted-host-of-a-known-page", "dns_blockpage_address", "blocked", "confirmed", "dns.blockpage_address")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTP).dns(EXAMPLE, RELAY).tcp(RELAY, 80)
+    here.http(HTTP, RELAY, title="Access Denied", headers=(), body=NOTICE, keep_body=True)
+    return here, judged_with(control_http(), bodies=bodies(NOTICE))
+
+
+@story("bogon-beside-a-true-address", "tls_success", "accessible", "confirmed", "dns.bogon")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, "10.10.34.35", ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE).http(HTTPS, ORIGIN)
+    return here, judged_with(control_https())
+
+
+@story("bogon-with-nobody-to-ask", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTPS).dns(EXAMPLE, "10.10.34.35"), judged_with()
+
+
+@story("bogon-range-allowed", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = _https(Scene(HTTPS), address="127.0.0.9")
+    return here, judged_with(control_https(address="127.0.0.10"), allowed_bogons=("127.0.0.0/8",))
+
+
+@story("certificate-substituted", "certificate_substituted", "blocked", "confirmed", "tls.certificate_substituted")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN)
+    here.tls(ORIGIN, EXAMPLE, "ssl_unknown_authority", leaf="forged", covers=True)
+    return here, judged_with(control_https())
+
+
+@story("certificate-not-seen-by-the-control", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN)
+    here.tls(ORIGIN, EXAMPLE, "ssl_unknown_authority", leaf="forged", covers=True)
+    there = control().dns(EXAMPLE, ORIGIN, OTHER_NODE).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE).http(HTTPS, OTHER_NODE)
+    return here, judged_with(there)
+
+
+@story("outdated-ca-bundle", "control_fails_too", "down")
+def _() -> tuple[Scene, Context]:
+    def seen(scene: Scene) -> Scene:
+        return scene.dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "ssl_unknown_authority", leaf="new-root")
+
+    return seen(Scene(HTTPS)), judged_with(seen(control()))
+
+
+@story("cdn-node-with-a-bad-certificate", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    # Encrypted DNS gives the same address, so nothing speaks for a lie of the resolver.
+    here = Scene(HTTPS).dns(EXAMPLE, IMPOSTOR).tcp(IMPOSTOR)
+    here.tls(IMPOSTOR, EXAMPLE, "ssl_invalid_hostname", leaf="someone", covers=False)
+    return other_resolvers(here, EXAMPLE, IMPOSTOR), judged_with()
+
+
+@story("block-page-vetoed", "http_modified", "blocked", "likely", "http.modified")
+def _() -> tuple[Scene, Context]:
+    veto = Fingerprint(id="lab.veto", location="body", type="contains", pattern="not for you", scope="fp")
+    return injected_page(), judged_with(control_http(), bodies=bodies(NOTICE), fingerprints=(*LABORATORY, veto))
+
+
+@story("block-page-also-at-the-control", "content_same", "accessible")
+def _() -> tuple[Scene, Context]:
+    page: dict[str, Any] = {"headers": (), "title": "Access Denied", "body": NOTICE, "keep_body": True}
+    return _http(Scene(HTTP), **page), judged_with(control_http(**page), bodies=bodies(NOTICE))
+
+
+@story("block-page-quoted-over-tls", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    return _https(Scene(HTTPS), body=NOTICE, keep_body=True), judged_with(control_https(), bodies=bodies(NOTICE))
+
+
+@story("redirect-to-a-known-page", "http_blockpage", "blocked", "confirmed", "http.redirect")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTP).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 80)
+    here.http(HTTP, ORIGIN, 302, location="http://restrict.wateen.net/?u=1", body=b"")
+    return here, judged_with(control_http(), fingerprints=FINGERPRINTS)
+
+
+@story("redirected-to-a-page-of-another-host", "http_blockpage", "blocked", "confirmed", "http.redirect")
+def _() -> tuple[Scene, Context]:
+    notice_url = "http://notice.example.pk/"
+    here = Scene(HTTP).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 80).http(HTTP, ORIGIN, 302, location=notice_url, body=b"")
+    here.hop(1).dns("notice.example.pk", RELAY).tcp(RELAY, 80)
+    here.http(notice_url, RELAY, title="Access Denied", headers=(), body=NOTICE, keep_body=True)
+    return here, judged_with(control_http(), bodies=bodies(NOTICE))
+
+
+@story("pakistani-notice", "http_blockpage", "blocked", "confirmed", "http.blockpage")
+def _() -> tuple[Scene, Context]:
+    page = b"<html>Surf Safely! This website is prohibited for viewership from within Pakistan.</html>"
+    here = _http(Scene(HTTP), headers=(), title="Surf Safely!", body=page, keep_body=True)
+    return here, judged_with(bodies=bodies(page), fingerprints=FINGERPRINTS)
+
+
+@story("legal-refusal", "tls_refused", "withheld", "confirmed")
+def _() -> tuple[Scene, Context]:
+    return _https(Scene(HTTPS), status=451), judged_with(control_https())
+
+
+@story("legal-refusal-without-control", "tls_refused", "withheld", "likely")
+def _() -> tuple[Scene, Context]:
+    return _https(Scene(HTTPS), status=451), judged_with()
+
+
+@story("refusal-in-words", "tls_refused", "withheld", "likely")
+def _() -> tuple[Scene, Context]:
+    page = b"<p>Sorry, this service is not available in your country.</p>"
+    here = _https(Scene(HTTPS), status=403, title="Sorry", body=page, keep_body=True)
+    return here, judged_with(control_https(), bodies=bodies(page))
+
+
+@story("refusal-without-words", "tls_server_differs", "inconclusive", reason="server_differs")
+def _() -> tuple[Scene, Context]:
+    here = _https(Scene(HTTPS), status=403, title="Forbidden")
+    here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE).http(HTTPS, ORIGIN, 403)
+    return here, judged_with(control_https())
+
+
+@story("refusal-in-cleartext", "insufficient", "inconclusive", reason="content_unclear")
+def _() -> tuple[Scene, Context]:
+    return _http(Scene(HTTP), status=451, headers=()), judged_with(control_http())
+
+
+@story("too-many-requests", "tls_challenge", "inconclusive", reason="challenge")
+def _() -> tuple[Scene, Context]:
+    return _https(Scene(HTTPS), status=429, title="Slow down"), judged_with()
+
+
+@story("expected-refusal", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    return _https(Scene(HTTPS), status=403), judged_with(expectation=Expectation(statuses=(200, 403)))
+
+
+@story("declared-title-missing-over-tls", "tls_server_differs", "inconclusive", reason="server_differs")
+def _() -> tuple[Scene, Context]:
+    return _https(Scene(HTTPS)), judged_with(expectation=Expectation(title="Something Else"))
+
+
+@story("server-error-everywhere", "control_fails_too", "down")
+def _() -> tuple[Scene, Context]:
+    return _https(Scene(HTTPS), status=502), judged_with(_https(control(), status=502))
+
+
+@story("server-error-once", "transient", "inconclusive", reason="transient")
+def _() -> tuple[Scene, Context]:
+    here = _https(Scene(HTTPS), status=502)
+    here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE).http(HTTPS, ORIGIN, 200)
+    return here, judged_with(control_https())
+
+
+@story("handshake-is-enough", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE)
+    return here, judged_with(expectation=Expectation(tls_only=True))
+
+
+@story("connection-is-enough", "tcp_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN), judged_with(expectation=Expectation(tcp_only=True))
+
+
+@story("connection-to-a-suspect-address", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, IMPOSTOR).tcp(IMPOSTOR)
+    there = control().dns(EXAMPLE, ORIGIN).tcp(ORIGIN)
+    return here, judged_with(there, expectation=Expectation(tcp_only=True))
+
+
+@story("cleartext-redirect-home", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = Scene("http://example.com/").dns("example.com", ORIGIN).tcp(ORIGIN, 80)
+    here.http("http://example.com/", ORIGIN, 301, location=HTTPS)
+    return _https(here.hop(1)), judged_with()
+
+
+@story("cleartext-redirect-elsewhere", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTP).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 80)
+    here.http(HTTP, ORIGIN, 301, location="https://notice.example.net/")
+    return _https(here.hop(1), "notice.example.net", RELAY), judged_with()
+
+
+@story("one-dead-address-of-two", "tls_success", "accessible", "likely", "tcp.timeout.address")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE, ORIGIN).tcp(OTHER_NODE, failure="generic_timeout_error")
+    here.at(Purpose.OTHER_ADDRESS).tcp(ORIGIN).tls(ORIGIN, EXAMPLE).http(HTTPS, ORIGIN)
+    there = control().dns(EXAMPLE, ORIGIN, OTHER_NODE).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE).http(HTTPS, OTHER_NODE)
+    return here, judged_with(there)
+
+
+@story("reset-once", "transient", "inconclusive", reason="transient")
+def _() -> tuple[Scene, Context]:
+    return reset_in_tls().at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE), judged_with(control_https())
+
+
+@story("lookup-failed-once", "transient", "inconclusive", reason="transient")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, failure="generic_timeout_error").at(Purpose.RETRY).dns(EXAMPLE, ORIGIN)
+    return here, judged_with(control_https())
+
+
+@story("outage-that-ended-is-no-filter", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    # The harmless name passes only after the last failure: it may be the time and not the name.
+    here = reset_in_tls().at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    here.at(Purpose.HARMLESS_NAME).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "ssl_invalid_hostname", leaf="true-leaf")
+    return here, judged_with()
+
+
+@story("residual-blocking-shows-nothing", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    here = reset_in_tls().at(Purpose.HARMLESS_NAME).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "connection_reset")
+    here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    return here, judged_with()
+
+
+@story("server-that-hangs-up-on-strangers", "control_fails_too", "down")
+def _() -> tuple[Scene, Context]:
+    return sni_filtered(reset_in_tls(), "connection_reset"), judged_with(
+        control().dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    )
+
+
+@story("alert-at-a-strangers-address", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    def rejected(scene: Scene, address: str) -> Scene:
+        return scene.tcp(address).tls(address, EXAMPLE, "ssl_failed_handshake", alert="handshake_failure")
+
+    here = rejected(Scene(HTTPS).dns(EXAMPLE, ORIGIN), ORIGIN)
+    rejected(rejected(here.at(Purpose.RETRY), ORIGIN).at(Purpose.UNRELATED_ADDRESS), STRANGER)
+    return here.at(Purpose.UNRELATED_HARMLESS).tcp(STRANGER).tls(STRANGER, HARMLESS), judged_with()
+
+
+@story("tls-alert-by-name", "isolated_trigger", "blocked", "confirmed", "tls.alert.sni")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN)
+    for purpose, name, failure in (
+        (Purpose.PATH, EXAMPLE, "ssl_failed_handshake"),
+        (Purpose.HARMLESS_NAME, HARMLESS, None),
+        (Purpose.RETRY, EXAMPLE, "ssl_failed_handshake"),
+    ):
+        here.at(purpose).tcp(ORIGIN).tls(ORIGIN, name, failure, alert="handshake_failure" if failure else None)
+    return here, judged_with()
+
+
+@story("tls-eof-and-control", "differs", "blocked", "likely", "tls.eof")
+def _() -> tuple[Scene, Context]:
+    return reset_in_tls("eof_error"), judged_with(control_https())
+
+
+@story("plain-text-instead-of-tls", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    return reset_in_tls("ssl_failed_handshake"), judged_with(control_https())
+
+
+@story("dns-isolated", "dns_isolated", "blocked", "likely", "dns.nxdomain.name")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, failure="dns_nxdomain_error")
+    here.at(Purpose.RETRY).dns(EXAMPLE, failure="dns_nxdomain_error")
+    return other_address(other_resolvers(here, EXAMPLE, ORIGIN)), judged_with()
+
+
+@story("dns-isolated-from-an-earlier-deep-run", "dns_isolated", "blocked", "likely", "dns.nxdomain.name")
+def _() -> tuple[Measurement, Context]:
+    earlier = Scene(HTTPS).dns(EXAMPLE, failure="dns_nxdomain_error")
+    earlier.at(Purpose.RETRY).dns(EXAMPLE, failure="dns_nxdomain_error")
+    other_address(other_resolvers(earlier, EXAMPLE, ORIGIN))
+    return Scene(HTTPS).dns(EXAMPLE, failure="dns_nxdomain_error").done(), judged_with(
+        isolation=earlier.done(is_deep=True)
+    )
+
+
+@story("earlier-deep-run-of-another-symptom", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Measurement, Context]:
+    earlier = Scene(HTTPS).dns(EXAMPLE, failure="dns_servfail_error")
+    earlier.at(Purpose.RETRY).dns(EXAMPLE, failure="dns_servfail_error")
+    other_address(other_resolvers(earlier, EXAMPLE, ORIGIN))
+    return Scene(HTTPS).dns(EXAMPLE, failure="dns_nxdomain_error").done(), judged_with(
+        isolation=earlier.done(is_deep=True)
+    )
+
+
+@story("resolver-answers-nothing-at-all", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, failure="generic_timeout_error")
+    here.at(Purpose.RETRY).dns(EXAMPLE, failure="generic_timeout_error")
+    here.at(Purpose.OTHER_RESOLVER).dns(EXAMPLE, ORIGIN, resolver=DOH)
+    here.at(Purpose.RESOLVER_HARMLESS_NAME).dns(HARMLESS, failure="generic_timeout_error")
+    return other_address(here), judged_with()
+
+
+@story("slow-resolver-is-no-block", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, failure="generic_timeout_error")
+    here.at(Purpose.RESOLVER_HARMLESS_NAME).dns(HARMLESS, failure="generic_timeout_error")
+    return here, judged_with(control_https())
+
+
+@story("address-block-without-control", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="generic_timeout_error")
+    other_resolvers(here, EXAMPLE, ORIGIN).at(Purpose.RETRY).tcp(ORIGIN, failure="generic_timeout_error")
+    return here, judged_with()
+
+
+@story("lie-and-filter-stacked", "dns_bogon", "blocked", "confirmed", "dns.bogon.name", "tls.reset.sni")
+def _() -> tuple[Scene, Context]:
+    here = other_resolvers(Scene(HTTPS).dns(EXAMPLE, "10.10.34.35"), EXAMPLE, ORIGIN)
+    here.at(Purpose.OTHER_ADDRESS).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    return sni_filtered(here, "connection_reset"), judged_with(control_https())
+
+
+@story("suspect-address-that-resets", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, IMPOSTOR).tcp(IMPOSTOR).tls(IMPOSTOR, EXAMPLE, "connection_reset")
+    return here, judged_with(control_https())
+
+
+@story("forged-reply-before-the-true-one", "differs", "blocked", "likely", "dns.wrong_address")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, IMPOSTOR, late=[ORIGIN]).tcp(IMPOSTOR, failure="generic_timeout_error")
+    return here, judged_with(control_https())
+
+
+@story("cdn-node-inside-the-provider", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    # Unknown to the control in address and AS, but every resolver here agrees on it.
+    here = other_resolvers(_https(Scene(HTTPS), address=RELAY), EXAMPLE, RELAY)
+    return here, judged_with(control_https())
+
+
+@story("broken-ipv6", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, SIX, query_type="AAAA").tcp(SIX, failure="generic_timeout_error")
+    there = control().dns(EXAMPLE, SIX, query_type="AAAA").tcp(SIX).tls(SIX, EXAMPLE)
+    return _https(here), judged_with(_https(there))
+
+
+@story("controls-disagree", "insufficient", "inconclusive", reason="control_disagrees")
+def _() -> tuple[Scene, Context]:
+    blocked_there = control().dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    return reset_in_tls(), judged_with(control_https(), blocked_there)
+
+
+@story("dead-at-the-control-too", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE).tcp(OTHER_NODE, failure="generic_timeout_error")
+    there = control().dns(EXAMPLE, ORIGIN, OTHER_NODE).tcp(ORIGIN).tls(ORIGIN, EXAMPLE).http(HTTPS, ORIGIN)
+    return here, judged_with(there.at(Purpose.CONTROL_CHECK).tcp(OTHER_NODE, failure="generic_timeout_error"))
+
+
+@story("slow-body-is-no-timeout", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTP).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 80)
+    here.http(HTTP, ORIGIN, None, failure="generic_timeout_error", bytes_received=9000)
+    return here, judged_with(control_http())
+
+
+@story("page-with-one-difference", "insufficient", "inconclusive", reason="content_unclear")
+def _() -> tuple[Scene, Context]:
+    here = _http(Scene(HTTP), body=b"short", title="Another Heading")
+    return here, judged_with(control_http())
+
+
+@story("nothing-seen", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTPS), judged_with(control_https())
