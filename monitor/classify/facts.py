@@ -353,10 +353,11 @@ class Facts:
         return "", False
 
     def _is_block_page_address(self, hop: Hop, address: str) -> bool:
-        return address not in self.view(hop).control | self.view(hop).verified and any(
+        is_listed = any(
             row.location == "dns" and row.matches(address) and row.confirms(self.context.country)
             for row in self.context.fingerprints
         )
+        return is_listed and address not in self.view(hop).control | self.view(hop).verified
 
     def _elsewhere_no_bogon(self, hop: Hop) -> bool:
         """Tell whether the name leads to no bogon elsewhere: at the controls, without them by encrypted DNS."""
@@ -375,6 +376,8 @@ class Facts:
         other, or one operator answers differently over UDP and over encrypted DNS. A CDN node inside the provider
         fails the second test.
         """
+        if not any(one.late_replies for one in hop.dns) and not self.other_resolvers(hop):
+            return False
         view, asn_of = self.view(hop), self.context.asn_of
         ours = self.path.usable(hop.addresses)
         if not ours or not view.has_reference or view.reference.intersection(ours):

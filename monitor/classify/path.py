@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -40,11 +40,7 @@ class Place:
     host: str = ""
     port: int = 0
     names_port: bool = False
-
-    @property
-    def is_literal(self) -> bool:
-        """Whether the host is an address, which needs no DNS."""
-        return is_address(self.host)
+    is_literal: bool = False  # the host is an address, which needs no DNS
 
     @property
     def printable_host(self) -> str:
@@ -53,6 +49,7 @@ class Place:
         return found[0] if found and found[0] == self.host else "a host with an unprintable name"
 
 
+@lru_cache(maxsize=4096)
 def place_of(url: str) -> Place:
     """Read a URL; total."""
     try:
@@ -61,11 +58,10 @@ def place_of(url: str) -> Place:
     except ValueError:
         return Place()
     default = {"http": 80, "https": 443}.get(parts.scheme, 0)
-    return Place(parts.scheme, host, default if port is None else port, port is not None)
+    return Place(parts.scheme, host, default if port is None else port, port is not None, _is_address(host))
 
 
-def is_address(text: str) -> bool:
-    """Tell whether `text` is a literal IPv4 or IPv6 address."""
+def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -101,6 +97,8 @@ class Hop:
     @property
     def response(self) -> HttpObservation | None:
         """The one exchange of this hop; if there are several, one without failure."""
+        if len(self.http) == 1:
+            return self.http[0]
         return min(self.http, key=lambda one: (one.failure is not None, one.address, one.url), default=None)
 
     @property

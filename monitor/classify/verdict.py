@@ -1,5 +1,6 @@
 """The verdict on one measurement: the first rule that matches, and its sentence."""
 
+from collections.abc import Callable
 from typing import Final
 
 from monitor.classify.context import Context
@@ -73,17 +74,24 @@ def _sentence(facts: Facts, rule: Rule, mechanisms: tuple[Mechanism, ...], reaso
     hop = facts.path.hop(blamed) or facts.end.hop
     words = ", and ".join(dict.fromkeys(one.words for one in _by_layer(mechanisms)))
     sentence = rule.because.format_map(
-        {
-            "host": _host(hop),
-            "step": f"{_STEP_WORDS[facts.end.layer]} {_host(facts.end.hop)}",
-            "words": words,
-            "findings": f", although interference was seen: {words}" if mechanisms else "",
-            "why": _REASON_WORDS.get(reason, "the reason is not known") if reason else "",
-            "trouble": _trouble(facts),
-            "gone": ", and elsewhere the name no longer exists" if _is_gone(facts, hop) else "",
-        }
+        _Parts(
+            host=lambda: _host(hop),
+            step=lambda: _step(facts),
+            words=lambda: words,
+            findings=lambda: f", although interference was seen: {words}" if mechanisms else "",
+            why=lambda: _REASON_WORDS.get(reason, "the reason is not known") if reason else "",
+            trouble=lambda: _trouble(facts),
+            gone=lambda: ", and elsewhere the name no longer exists" if _is_gone(facts, hop) else "",
+        )
     )
     return sentence[:1].upper() + sentence[1:] if not sentence.startswith(hop.place.printable_host) else sentence
+
+
+class _Parts(dict[str, Callable[[], str]]):
+    """The parts of a sentence, each worded only if its template asks for it."""
+
+    def __getitem__(self, name: str) -> str:  # type: ignore[override]  # format_map takes the word, not its maker
+        return super().__getitem__(name)()
 
 
 def _by_layer(mechanisms: tuple[Mechanism, ...]) -> list[Mechanism]:
@@ -99,16 +107,19 @@ def _host(hop: Hop) -> str:
     return f"{host} (after {hop.index} redirect{'s' if hop.index != 1 else ''})"
 
 
+def _step(facts: Facts) -> str:
+    return f"{_STEP_WORDS[facts.end.layer]} {_host(facts.end.hop)}"
+
+
 def _trouble(facts: Facts) -> str:
-    end = facts.end
-    host, step = _host(end.hop), f"{_STEP_WORDS[end.layer]} {_host(end.hop)}"
+    end, step = facts.end, _step(facts)
     if facts.failed:
         return f"{step} failed"
     if not end.complete:
         return f"{step} was not carried out"
     if facts.response is None:
         return f"{step} led to an address that may not be the platform's"
-    return f"{host} served a page that nothing vouches for"
+    return f"{_host(end.hop)} served a page that nothing vouches for"
 
 
 def _is_gone(facts: Facts, hop: Hop) -> bool:

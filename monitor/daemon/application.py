@@ -23,6 +23,7 @@ from monitor.daemon.memory import Memory
 from monitor.daemon.schedule import Entry, Schedule
 from monitor.daemon.services import DaemonServices
 from monitor.daemon.station import Listeners, Station, build_station
+from monitor.detect.cusum import is_failing
 from monitor.exporter.exporter import Exporter
 from monitor.model.identifier import MeasurementIds
 from monitor.model.outcome import Incident, Outcome
@@ -149,7 +150,7 @@ class Daemon:
         # Rounds under way end on the old vantages; the old pipeline keeps them alive until then.
         for vantage in gone:
             await vantage.close()
-        return True, ""
+        return True, "the configuration is in use"
 
     def _refuse(self, why: str) -> tuple[bool, str]:
         self.config_error = why
@@ -192,6 +193,7 @@ class Daemon:
             self.exporter.forget(target, vantage)
         for name in before.vantages.keys() - station.vantages.keys() if before else ():
             self.exporter.forget_vantage(name)
+        self.exporter.incidents(self.open_incidents)
         self.exporter.set_reload(ok=True, at=now)
         self.config_loaded_at, self.config_error = now, None
         log.info("configuration in use", extra={"digest": station.config_digest[:12], **counts})
@@ -218,13 +220,16 @@ class Daemon:
     def _on_outcome(self, outcome: Outcome) -> None:
         measurement, verdict = outcome.recording.measurement, outcome.verdict
         self.store.record(outcome)
+        station = self.station
+        target, vantage = station.targets.get(measurement.target), station.vantages.get(measurement.vantage)
+        if target is not None and vantage is not None:
+            assignment = station.assignments.get((target.name, measurement.vantage))
+            interval = assignment.interval_seconds if assignment else station.config.defaults.interval
+            self.exporter.observe(outcome, target, vantage.info, interval)
         if verdict is None:
             return
-        station = self.station
-        assignment = station.assignments.get((measurement.target, measurement.vantage))
-        vantage = station.vantages.get(measurement.vantage)
-        if assignment is not None and vantage is not None:
-            self.exporter.observe(outcome, assignment.target, vantage.info, assignment.interval_seconds)
+        if outcome.detector is not None and is_failing(verdict, measurement) is None:
+            self.exporter.dropped(measurement.vantage, verdict.reason or verdict.status)
         if outcome.incident is not None:
             self.exporter.incidents(self.open_incidents)
         log.log(

@@ -21,7 +21,7 @@ TRACEBACK_CHARACTERS: Final = 20_000
 # The last is uvicorn's, the message once more with colours.
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 # They tell every request or job at INFO, with URLs.
-_QUIET: Final = ("apscheduler", "hpack", "httpcore", "httpx", "quic", "uvicorn.access")
+_QUIET: Final = ("apscheduler", "hpack", "httpcore", "httpx", "quic", "uvicorn")
 
 
 class Redaction:

@@ -25,9 +25,11 @@ class Memory:
     isolations: dict[Series, Measurement] = field(default_factory=dict)
     addresses: dict[str, set[str]] = field(default_factory=dict)
     incidents: dict[tuple[str, str], Incident] = field(default_factory=dict)  # open ones, by platform and country
+    incident_ids: set[str] = field(default_factory=set)  # ever given out
 
     def recall(self, reader: Reader, series: Iterable[Series]) -> None:
         """Read back what was remembered before a restart."""
+        self.incident_ids = {one.id for one in reader.incidents()}
         self.incidents = {(one.platform, one.country): one for one in reader.open_incidents()}
         self.detectors = {(one.target, one.vantage, one.asn or 0): one.detector for one in reader.detector_states()}
         for target, vantage in series:
@@ -57,6 +59,7 @@ class Memory:
         elif verdict is not None and verdict.status is Status.ACCESSIBLE:
             self.isolations.pop(series, None)
         if incident := outcome.incident:
+            self.incident_ids.add(incident.id)
             key = (incident.platform, incident.country)
             if incident.closed_at is None:
                 self.incidents[key] = incident

@@ -39,6 +39,7 @@ log = logging.getLogger("monitor.run")
 # Routine and deep run together end within a minute (measurement.md section 1).
 DEEP_SECONDS = 55.0
 UNRELATED_SECONDS = 3600.0
+CONTROL_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Pipeline:
 
         Outside the series (`in_series` false: somebody asked once) the detector hears nothing of it.
         """
-        run = await self._look(target, vantage, 2 * interval_seconds)
+        run = await self._look(target, vantage, interval_seconds)
         if run.is_ready and (deep or is_unexpected(run.recording.measurement, run.context)):
             await self._deepen(run, self.request(target, vantage), vantage)
         await self._check_afterwards(run, vantage)
@@ -137,12 +138,18 @@ class Pipeline:
     ) -> Round:
         before = await self._sanity.recent(vantage) if self._settings.sanity_enabled else None
         request = self.request(target, vantage)
+        asking = asyncio.ensure_future(self._controls.fresh(request, control_age_seconds))
         fault: Reason | None = None
         try:
             recording = await vantage.measure(msgspec.structs.replace(request, limits=limits or request.limits))
         except VantageError as error:
             fault = Reason(error.reason)
             recording = Recording(measurement=self._nothing_seen(target, vantage))
+        except BaseException:
+            asking.cancel()
+            raise
+        # A control that hangs delays nothing but itself; its answer serves the next round.
+        await asyncio.wait([asking], timeout=CONTROL_SECONDS)
         controls = self._controls.known(target.name, control_age_seconds)
         context = self._context(
             recording, target=target, vantage=vantage, controls=controls, before=before, fault=fault
@@ -247,9 +254,9 @@ class Pipeline:
         state, transition = step(before, verdict, measurement, at)
         incident = None
         if transition is not None and target.platform != CONTROL_SITES_PLATFORM:
-            country = (vantage.info.country or measurement.network.country or "unknown").upper()
+            country = vantage.info.country or measurement.network.country or "unknown"
             known = self._memory.incidents.get((target.platform, country))
-            incident = apply(known, transition, verdict, target.platform, country, at)
+            incident = apply(known, transition, verdict, target.platform, country, taken=self._memory.incident_ids)
         return msgspec.structs.replace(outcome, detector=state, transition=transition, incident=incident)
 
 

@@ -140,7 +140,7 @@ contexts = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(measurements, contexts)
 def test_every_measurement_gets_a_verdict_of_a_known_rule(measurement: Measurement, context: Context) -> None:
     verdict = classify(measurement, context)
@@ -154,7 +154,7 @@ def test_every_measurement_gets_a_verdict_of_a_known_rule(measurement: Measureme
         assert verdict.confidence is not None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(measurements, contexts)
 def test_every_measurement_can_be_looked_into(measurement: Measurement, context: Context) -> None:
     assert is_unexpected(measurement, context) in {True, False}
@@ -162,7 +162,7 @@ def test_every_measurement_can_be_looked_into(measurement: Measurement, context:
     assert all(not one.address.startswith("10.") for one in control_checks(measurement))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(measurements, contexts, st.randoms(use_true_random=False))
 def test_order_of_observations_changes_nothing(
     measurement: Measurement, context: Context, generator: random.Random
@@ -184,7 +184,7 @@ def test_order_of_observations_changes_no_case(name: str, generator: random.Rand
     assert classify(other, context) == classify(measurement, context)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(contexts)
 def test_context_survives_json(context: Context) -> None:
     assert msgspec.json.decode(msgspec.json.encode(context), type=Context) == context

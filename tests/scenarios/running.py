@@ -23,9 +23,12 @@ ROOT = Path(__file__).parents[2]
 @contextlib.contextmanager
 def running(*arguments: str, log: Path) -> Iterator[subprocess.Popen[str]]:
     """Run a command of the program in the background; its standard output can be read, the rest goes to `log`."""
-    with log.open("w") as errors, subprocess.Popen(
-        [*MONITOR, *arguments], stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True, cwd=ROOT
-    ) as process:
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [*MONITOR, *arguments], stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True, cwd=ROOT
+        ) as process,
+    ):
         try:
             yield process
         finally:
