@@ -3,12 +3,12 @@
 import pytest
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.skipped and not hasattr(report, "wasxfail"):
-        report.outcome = "failed"
-        report.longrepr = f"skipped, and `make test` runs everything: {report.longrepr}"
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if isinstance(reporter, pytest.TerminalReporter) and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def pytest_collectreport(report: pytest.CollectReport) -> None:
-    if report.skipped:
-        report.outcome = "failed"
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if terminalreporter.stats.get("skipped"):
+        terminalreporter.write_line("Skipped tests fail this run: every one has to be run.", red=True)

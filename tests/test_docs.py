@@ -84,7 +84,7 @@ def test_every_command_in_the_documents_exists(document: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(commands(main)), ids=" ".join)
 def test_every_command_is_in_the_documents(path: tuple[str, ...]) -> None:
-    wanted = " ".join(path)
+    wanted = " ".join(("monitor", *path))
     assert any(wanted in span for document in DOCUMENTS for span in code(document))
 
 

@@ -158,15 +158,15 @@ class Facts:
     def evidence(self) -> tuple[Observation, ...]:
         """The observations of this round and the follow-ups of the run that stands for it."""
         if self.isolation is None:
-            return self.measurement.observations
-        earlier = self.isolation.measurement.observations
-        return (*self.measurement.observations, *(one for one in earlier if one.purpose not in _ROUTINE))
+            return self.routine.observations
+        earlier = self.isolation.routine.observations
+        return (*self.routine.observations, *(one for one in earlier if one.purpose not in _ROUTINE))
 
     def _runs(self) -> Iterator[tuple[Observation, ...]]:
         """Each run by itself: starts can be compared inside one only."""
-        yield self.measurement.observations
+        yield self.routine.observations
         if self.isolation is not None:
-            yield self.isolation.measurement.observations
+            yield self.isolation.routine.observations
 
     @cached_property
     def is_transient(self) -> bool:
@@ -179,7 +179,7 @@ class Facts:
             and one.hop == end.hop.index
             and step_of(one) is end.layer
             and self._is_cured(one, end.hop)
-            for one in self.measurement.observations
+            for one in self.routine.observations
         )
 
     def _is_cured(self, one: Observation, hop: Hop) -> bool:
@@ -232,7 +232,7 @@ class Facts:
         """Tell whether a control passed a step, at this address if it tried it, else at its own; None: not tried."""
         tried = [
             theirs
-            for theirs in control.measurement.observations
+            for theirs in control.observations
             if not isinstance(theirs, DnsObservation)
             and theirs.hop == hop.index
             and theirs.purpose in _AT_CONTROL
@@ -275,7 +275,7 @@ class Facts:
         theirs = self.control_hops(hop)
         encrypted = [one for one in self.other_resolvers(hop) if one.transport in _ENCRYPTED]
         here = frozenset(_verified(self.evidence, hop.place.host, OWN_NAME))
-        there = (_verified(path.measurement.observations, hop.place.host, _AT_CONTROL) for path in self.controls)
+        there = (_verified(path.observations, hop.place.host, _AT_CONTROL) for path in self.controls)
         return View(
             control=frozenset(self.path.usable(address for one in theirs for address in one.addresses)),
             encrypted=frozenset(self.path.usable(address for one in encrypted for address in one.addresses)),
@@ -430,18 +430,13 @@ class Facts:
 
     def impostor(self, hop: Hop) -> Confidence | None:
         """Return how surely a wrong address is shown by the certificate of the host there; None: it is not."""
-        handshakes = hop.tls or hop.tls_checks
-        if self.is_delivered or any(one.verified for one in handshakes):
+        if self.is_delivered or any(one.verified for one in hop.handshakes):
             return None
-        seen_there = {
-            theirs.chain[0]
-            for control in self.controls_at(hop)
-            for theirs in control.measurement.observations
-            if isinstance(theirs, TlsObservation) and theirs.hop == hop.index and theirs.chain
-        }
+        # On the controls' own way: at the liar's address they would see its certificate just the same.
+        seen_there = {one.chain[0] for theirs in self.control_hops(hop) for one in theirs.handshakes if one.chain}
         foreign = [
             one
-            for one in handshakes
+            for one in hop.handshakes
             if one.chain
             and one.chain[0] not in seen_there
             and not {Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME}.isdisjoint(_defects(one))
@@ -597,7 +592,7 @@ class Facts:
             theirs = [
                 other
                 for control in self.controls_at(hop)
-                for other in control.measurement.observations
+                for other in control.observations
                 if isinstance(other, TlsObservation) and other.hop == hop.index and other.chain
             ]
             genuine = any(other.verified and other.address == one.address for other in theirs)

@@ -73,7 +73,10 @@ class _Looks:
     def _url(self) -> str:
         return self.hop.response.url if self.hop.response else f"{self.hop.place.scheme}://{self._authority}/"
 
-    def lookup(self, purpose: Purpose, host: str, resolver: str, query_type: str = "A", wait: float = 0) -> FollowUp:
+    def lookup(
+        self, purpose: Purpose, host: str, query_type: str = "A", *, resolver: str = "", wait: float = 0
+    ) -> FollowUp:
+        """Return a question to `resolver`, an empty one being that of the path."""
         return FollowUp(
             purpose=purpose, until="dns", hop=self.hop.index, host=host, resolver=resolver, query_type=query_type,
             wait_seconds=wait,
@@ -133,12 +136,12 @@ def _first(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
         types = ("A", "AAAA") if any(is_v6(address) for address in hop.addresses) else ("A",)
         for resolver in settings.resolvers:
             for query_type in types:
-                yield look.lookup(Purpose.OTHER_RESOLVER, hop.place.host, resolver, query_type)
-        yield look.lookup(Purpose.RESOLVER_HARMLESS_NAME, settings.harmless_name, _resolver_of(hop))
+                yield look.lookup(Purpose.OTHER_RESOLVER, hop.place.host, query_type, resolver=resolver)
+        yield look.lookup(Purpose.RESOLVER_HARMLESS_NAME, settings.harmless_name)
     for again in range(1, settings.retries):
         wait = settings.retry_wait_seconds
         if facts.failed and facts.end.layer is Step.DNS:
-            yield look.lookup(Purpose.RETRY, hop.place.host, _resolver_of(hop), wait=again * wait)
+            yield look.lookup(Purpose.RETRY, hop.place.host, wait=again * wait)
         for one in _failures(facts, hop):
             yield look.own(Purpose.RETRY, step_of(one), one.address, one.port, wait)
 
@@ -158,7 +161,7 @@ def _second(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
 def _third(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
     hop = facts.end.hop
     look = _Looks(hop, settings)
-    observations = facts.measurement.observations
+    observations = facts.routine.observations
     for one in _failures(facts, hop):
         if facts.is_suspect(hop, one.address) or isinstance(one, TcpObservation):
             continue
@@ -222,7 +225,7 @@ def _failures(facts: Facts, hop: Hop) -> list[Endpoint]:
     """One failed endpoint for each step and port of a hop: not suspect, on the path, IPv4 where there is a choice."""
     found = [
         one
-        for one in facts.measurement.observations
+        for one in facts.routine.observations
         if not isinstance(one, DnsObservation)
         and one.hop == hop.index
         and one.purpose in {Purpose.PATH, Purpose.ADDRESS_CHECK, Purpose.OTHER_ADDRESS}
@@ -237,12 +240,6 @@ def _failures(facts: Facts, hop: Hop) -> list[Endpoint]:
     for one in sorted(found, key=worth):
         best.setdefault((LAYERS.index(step_of(one)), one.port), one)
     return [best[key] for key in sorted(best)]
-
-
-def _resolver_of(hop: Hop) -> str:
-    """Return how the path's resolver is asked for again; a private one is the system's."""
-    resolver = hop.dns[0].resolver if hop.dns else "system"
-    return resolver if "://" in resolver else "system"
 
 
 def control_checks(measurement: Measurement, allowed_bogons: tuple[str, ...] = ()) -> tuple[FollowUp, ...]:

@@ -100,8 +100,8 @@ def outcome_of(observation: Observation) -> str | None:
     """Return the outcome part of the label that a failed observation earns, or None."""
     if observation.failure is None:
         return None
-    if isinstance(observation, HttpObservation) and observation.bytes_received and observation.failure in TIMEOUTS:
-        return None  # bytes were still flowing: slow, not silent
+    if observation.detail is not None and observation.detail.reason == "still_receiving":
+        return None  # slow, not silent
     if isinstance(observation, TlsObservation) and _is_alert(observation):
         return "alert"
     return OUTCOMES[step_of(observation)].get(observation.failure)

@@ -29,6 +29,7 @@ from monitor.model.target import Expectation
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # those that are followed (measurement.md section 1)
 MAX_HOST_CHARS: Final = 253  # RFC 1035 section 2.3.4
 
+_UNTOLD: Final = frozenset({"total_seconds", "resolver_name"})  # reasons given by network/ and probes/
 _PRINTABLE_HOST: Final = re.compile(r"[A-Za-z0-9._:\-]+")
 
 
@@ -102,6 +103,11 @@ class Hop:
         return min(self.http, key=lambda one: (one.failure is not None, one.address, one.url), default=None)
 
     @property
+    def handshakes(self) -> list[TlsObservation]:
+        """The handshakes that show whom the addresses belong to."""
+        return self.tls or self.tls_checks
+
+    @property
     def endpoints(self) -> Iterable[TcpObservation | TlsObservation | HttpObservation]:
         """Everything tried at an address of this hop, in no order that matters."""
         return (*self.tcp, *self.tls, *self.http, *self.tcp_checks, *self.tls_checks)
@@ -131,10 +137,10 @@ class Path:
         allowed_bogons: tuple[str, ...],
         siblings: Sequence[Observation] = (),
     ) -> None:
-        self.measurement = measurement
+        self.observations = telling(measurement.observations)
         self._expectation = expectation
         self._allowed = allowed_bogons
-        self.hops = _hops(measurement, siblings)
+        self.hops = _hops(measurement.url, self.observations, siblings)
 
     @property
     def last(self) -> Hop:
@@ -191,13 +197,19 @@ def _leading_failure(observations: Iterable[TcpObservation | TlsObservation]) ->
     ).failure
 
 
-def _hops(measurement: Measurement, siblings: Sequence[Observation]) -> tuple[Hop, ...]:
+def telling(observations: tuple[Observation, ...]) -> tuple[Observation, ...]:
+    """Leave out steps that failed for want of our own time or because a resolver's own name was not found."""
+    if not any(one.detail is not None for one in observations):
+        return observations
+    return tuple(one for one in observations if one.detail is None or one.detail.reason not in _UNTOLD)
+
+
+def _hops(url: str, observations: Sequence[Observation], siblings: Sequence[Observation]) -> tuple[Hop, ...]:
     by_index: dict[int, list[Observation]] = defaultdict(list)
-    for one in measurement.observations:
+    for one in observations:
         if one.purpose in {Purpose.PATH, Purpose.ADDRESS_CHECK}:
             by_index[one.hop].append(one)
     hops: list[Hop] = []
-    url = measurement.url
     for index in sorted(by_index) or [0]:
         hop = Hop(index, Place())
         for one in by_index[index]:

@@ -1,5 +1,6 @@
 """Measurements and verdicts as a person reads them on a terminal. Nothing that a server sent is printed."""
 
+import sys
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -7,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from monitor.model.failure import Failure
 from monitor.model.observation import (
     DnsObservation,
     HttpObservation,
@@ -49,12 +51,12 @@ def network_words(network: NetworkIdentity, country: str | None) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def print_outcome(console: Console, outcome: Outcome, vantage: str, country: str | None) -> None:
+def print_outcome(to: Console, outcome: Outcome, vantage: str, country: str | None) -> None:
     """Print one measurement layer by layer with its verdict."""
     measurement, verdict = outcome.recording.measurement, outcome.verdict
-    console.print()
+    to.print()
     title = Text.assemble((measurement.target, "bold"), f"  {measurement.url}  from ", (vantage, "bold"))
-    console.print(title, f"({network_words(measurement.network, country)})", highlight=False)
+    to.print(title, f"({network_words(measurement.network, country)})", highlight=False)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(justify="right")
     for _ in range(3):
@@ -65,26 +67,40 @@ def print_outcome(console: Console, outcome: Outcome, vantage: str, country: str
         if one.purpose is not purpose:
             purpose = one.purpose
             table.add_row("", "", Text(f"{PURPOSES[purpose]}:", style="italic"), "", "")
-        sign = Text("ok", "green") if one.failure is None else Text("fails", "red")
+        sign = _sign(one)
         table.add_row(
             sign,
             str(one.__struct_config__.tag),
             *_what(one),
             Text(f"{one.elapsed_seconds * 1000:.1f} ms", "bright_black"),
         )
-    console.print(table)
+    to.print(table)
     if verdict is None:
         return
     words = [verdict.status.value, f"({verdict.confidence})" if verdict.confidence else "", *verdict.mechanisms]
     if verdict.reason:
         words.append(f"reason {verdict.reason}")
-    console.print(Text(" ".join(word for word in words if word), STYLES[verdict.status]))
-    console.print(verdict.because, highlight=False)
-    console.print(
+    to.print(Text(" ".join(word for word in words if word), STYLES[verdict.status]))
+    to.print(verdict.because, highlight=False)
+    to.print(
         f"rule {verdict.rule} (rules {verdict.rules_version}), measurement {measurement.id}",
         style="bright_black",
         highlight=False,
     )
+
+
+def console() -> Console:
+    """Return a console for standard output: as wide as the terminal, or without wrapping where there is none."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240)
+
+
+def _sign(one: Observation) -> Text:
+    if one.failure is None:
+        return Text("ok", "green")
+    # A name without an address of one family is the normal case, not a failure of the way.
+    if one.failure == Failure.DNS_NO_ANSWER:
+        return Text("none", "bright_black")
+    return Text("fails", "red")
 
 
 def _what(one: Observation) -> tuple[str, Text | str]:

@@ -1,18 +1,16 @@
 """`monitor history`: the measurements of one target."""
 
-import sys
 from datetime import datetime
 from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from monitor.cli._options import config_option
 from monitor.cli._reading import stored
-from monitor.cli._rendering import STYLES, instant
+from monitor.cli._rendering import STYLES, console, instant
 from monitor.cli._times import INSTANT
 
 
@@ -56,4 +54,4 @@ def command(
             row.rule or "-",
             f"{row.id}{' deep' if row.is_deep else ''}",
         )
-    Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty()).print(table)
+    console().print(table)

@@ -20,7 +20,7 @@ _NAME = "probes.yaml"
 def command(ctx: click.Context, folder: Path, *, accept_risks: bool) -> None:
     """Write a commented probes.yaml into DIR (default: here), never over an existing one."""
     path = folder / _NAME
-    if path.exists() or path.is_symlink():
+    if path.exists():
         click.echo(f"{path} exists already and was left as it is.", err=True)
         ctx.exit(2)
     try:

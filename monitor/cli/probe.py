@@ -2,16 +2,14 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 
 from monitor.cli._options import config_option
-from monitor.cli._rendering import print_outcome
+from monitor.cli._rendering import console, print_outcome
 from monitor.config.load import load
 from monitor.config.schema import Configuration
 from monitor.daemon.one_off import measure_once, target_named
@@ -91,13 +89,13 @@ def exit_status(outcomes: Sequence[Outcome]) -> int:
 
 
 def _tell(config: Configuration, outcomes: Sequence[Outcome]) -> None:
-    console = Console(file=sys.stdout, soft_wrap=True)
+    to = console()
     for outcome in outcomes:
         name = outcome.recording.measurement.vantage
-        print_outcome(console, outcome, name, config.vantages[name].country)
+        print_outcome(to, outcome, name, config.vantages[name].country)
     if not any(written.role == "control" for written in config.vantages.values()):
-        console.print()
-        console.print(
+        to.print()
+        to.print(
             "No control vantage is configured: a block by address cannot be told from an outage of the platform.",
             style="italic",
         )

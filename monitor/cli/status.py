@@ -1,18 +1,16 @@
 """`monitor status`: how every target stands, now or at an earlier time."""
 
-import sys
 from datetime import datetime
 from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from monitor.cli._options import config_option
 from monitor.cli._reading import stored
-from monitor.cli._rendering import STYLES, instant, network_words
+from monitor.cli._rendering import STYLES, console, instant, network_words
 from monitor.cli._times import INSTANT
 from monitor.model.vantage import Role
 
@@ -44,10 +42,10 @@ def command(config_path: Path, at: datetime | None, *, as_json: bool) -> None:
             instant(state.measured_at),
             state.because,
         )
-    console = Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty())
-    console.print(table)
+    to = console()
+    to.print(table)
     if not any(written.role is Role.CONTROL for written in config.vantages.values()):
-        console.print(
+        to.print(
             "No control vantage is configured: a block by address cannot be told from an outage of the platform.",
             style="italic",
         )

@@ -61,8 +61,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Configuration:
     config, refused = _validate(document, folder)
     complaints += refused
     if config is not None:
-        told = {complaint.path for complaint in complaints}
-        complaints += [complaint for complaint in complaints_about(config, declared) if complaint.path not in told]
+        complaints += complaints_about(config, declared)
     if config is None or complaints:
         raise ConfigError(_problems(document, str(path), complaints))
     return config
@@ -175,7 +174,7 @@ def _prune(root: Any, paths: list[KeyPath]) -> None:
 
 
 def _problems(document: Document, file: str, complaints: list[Complaint]) -> tuple[Problem, ...]:
-    """Return one problem a place, sorted by line."""
+    """Return one problem a place, the first that was found, sorted by line."""
     found: dict[tuple[int, str], Problem] = {}
     for path, message, line in complaints:
         problem = Problem(file, line or document.line(path), ".".join(map(_printable, path)), _printable(message))

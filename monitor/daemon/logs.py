@@ -58,7 +58,7 @@ def configure(stream: TextIO, redaction: Redaction, level: int = logging.INFO) -
 
 def printable(text: str) -> str:
     r"""Return `text` on one line, with controls, separators and direction marks as escapes such as \x1b."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class _Formatter(logging.Formatter):
@@ -112,5 +112,4 @@ class JsonFormatter(_Formatter):
         }
         if traceback := self._traceback(record):
             line["traceback"] = traceback
-        # JSON leaves DEL as it is; a terminal that shows the file need not.
-        return json.dumps(line).replace("\x7f", "\\u007f")
+        return json.dumps(line)

@@ -150,7 +150,8 @@ class Pipeline:
             raise
         # A control that hangs delays nothing but itself; its answer serves the next round.
         await asyncio.wait([asking], timeout=CONTROL_SECONDS)
-        controls = self._controls.known(target.name, control_age_seconds)
+        # Not asked anew where there is an answer: a control young enough when the round began may be too old by now.
+        controls = asking.result() if asking.done() else self._controls.known(target.name, control_age_seconds)
         context = self._context(
             recording, target=target, vantage=vantage, controls=controls, before=before, fault=fault
         )

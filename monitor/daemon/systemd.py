@@ -19,7 +19,7 @@ def notify(state: str, environ: "Mapping[str, str]" = os.environ) -> bool:
     be busy, and the daemon's work never waits for it.
     """
     address = environ.get("NOTIFY_SOCKET", "")
-    if not address.startswith(("/", "@")):  # vsock belongs to virtual machine managers
+    if not address:
         return False
     if address.startswith("@"):  # an abstract name begins with a zero byte (unix(7))
         address = "\0" + address[1:]

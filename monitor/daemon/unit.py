@@ -1,8 +1,8 @@
 """The systemd service, as text: the unit, its system user, and where everything lies.
 
 A fixed system user owns the data, and not systemd's DynamicUser: the database is a record kept for years, copied,
-restored and read by other programs (Grafana, Datasette) through its group, which a number that comes and goes does
-not allow (docs/decisions/0009-service-user.md).
+restored and read by other programs (Grafana, Datasette), which a number that comes and goes does not allow
+(docs/decisions/0009-service-user.md).
 """
 
 from pathlib import Path
@@ -43,7 +43,7 @@ After=network-online.target time-sync.target
 [Service]
 Type=notify
 ExecStart={program} run -c {configuration}
-ExecReload=/bin/kill -HUP $MAINPID
+ExecReload=/bin/sh -c "kill -HUP ${{MAINPID}}"
 Restart=always
 RestartSec=5
 # A large database takes its time to migrate; runs in flight end or are dropped well within the stop.

@@ -8,6 +8,7 @@ import socket
 import struct
 from typing import Final
 
+import dns.exception
 import dns.name
 import msgspec
 
@@ -64,22 +65,22 @@ def read_reply(wire: bytes, query_id: bytes, name: Labels, query_type: str) -> R
             offset += _QUESTION.size
         if high & 0x02:  # TC: what follows may be cut anywhere
             return Reply(rcode=low & 0x0F, is_truncated=True)
-        return _answered(wire, offset, answers, authorities + additionals, name, low & 0x0F)
+        return _answered(wire, offset, (answers, authorities + additionals), name, low & 0x0F)
     except (IndexError, struct.error, ValueError) as error:
         raise ClassifiedError(Failure.DNS_SERVER_MISBEHAVING, FailureDetail(reason="malformed_message")) from error
 
 
-def _answered(wire: bytes, offset: int, answers: int, others: int, name: Labels, rcode: int) -> Reply:
+def _answered(wire: bytes, offset: int, counts: tuple[int, int], name: Labels, rcode: int) -> Reply:
     found: list[DnsAnswer] = []
     ttls: list[int] = []
-    for index in range(answers + others):
+    for index in range(sum(counts)):
         owner, offset = _name(wire, offset)
         rdtype, rdclass, ttl, length = _RECORD.unpack_from(wire, offset)
         offset += _RECORD.size
         end = offset + length
         if end > len(wire):
             raise ValueError("record beyond the end")
-        if index >= answers:
+        if index >= counts[0]:
             if rdtype == _OPT:
                 rcode |= ttl >> 24 << 4  # RFC 6891 section 6.1.3
         elif owner == name and rdclass == _IN and rdtype in _READERS:

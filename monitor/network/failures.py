@@ -14,8 +14,10 @@ import dns.exception
 import h2.exceptions
 import h11
 
+from monitor.model.address import is_address
 from monitor.model.failure import UNKNOWN_FAILURE, Failure
 from monitor.model.observation import FailureDetail
+from monitor.network.received import SCRUBBED
 
 
 class ClassifiedError(Exception):
@@ -87,10 +89,8 @@ CLASS_FAILURES: Final[tuple[tuple[type[BaseException], Failure, str | None], ...
 
 # OpenSSL's reasons for alerts received: SSLV3_ALERT_HANDSHAKE_FAILURE, TLSV1_UNRECOGNIZED_NAME, ...
 _ALERT: Final = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(\w+)")
-_ADDRESS: Final = re.compile(
-    r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)|(?<![\w:])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:[.\d]*)(?:%\w+)?",
-    re.IGNORECASE,
-)
+_REASON: Final = re.compile(r"^\[\w+\]|\(_ssl\.c:\d+\)$")
+_MAYBE_ADDRESS: Final = re.compile(r"[0-9a-f:.]*[0-9a-f:](?:%\w+)?", re.IGNORECASE)
 _TEXT_LIMIT: Final = 200
 
 
@@ -118,16 +118,26 @@ def failure_of(error: Exception) -> tuple[str, FailureDetail | None]:
 def unknown_failure(text: str) -> str:
     """Return `unknown_failure: TEXT`, at most 200 printable characters of it, IP addresses replaced."""
     printable = "".join(character if character.isprintable() else " " for character in text)
-    return UNKNOWN_FAILURE + _ADDRESS.sub("[scrubbed]", printable)[:_TEXT_LIMIT]
+    return UNKNOWN_FAILURE + _MAYBE_ADDRESS.sub(_without_address, printable[: 2 * _TEXT_LIMIT])[:_TEXT_LIMIT]
+
+
+def _without_address(found: re.Match[str]) -> str:
+    return SCRUBBED if is_address(found[0]) else found[0]
+
+
+def _spelled_out(error: ssl.SSLError) -> str:
+    text = _REASON.sub("", str(error.args[-1]) if error.args else "")
+    return "_".join(text.upper().split())[:_TEXT_LIMIT] or "UNKNOWN"
 
 
 def _tls_failure(error: ssl.SSLError) -> tuple[str, FailureDetail]:
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return Failure.EOF_ERROR, FailureDetail(reason="tls_closed")
-    reason = error.reason or ""
+    # Python knows no name for some reasons of OpenSSL; the text after "[SSL] " always says it.
+    reason = getattr(error, "reason", None) or _spelled_out(error)
     if alert := _ALERT.fullmatch(reason):
         name = alert[1].lower()
         # Alert 112 (RFC 6066 section 3): the server has no certificate for the name.
         failure = Failure.SSL_INVALID_HOSTNAME if name == "unrecognized_name" else Failure.SSL_FAILED_HANDSHAKE
         return failure, FailureDetail(alert=name)
-    return Failure.SSL_FAILED_HANDSHAKE, FailureDetail(reason=reason.lower() or None)
+    return Failure.SSL_FAILED_HANDSHAKE, FailureDetail(reason=reason.lower())

@@ -22,7 +22,6 @@ from monitor.network.dns_reply import Reply, labels_of, read_reply
 from monitor.network.failures import NETWORK_ERRORS, RCODE_FAILURES, ClassifiedError, failure_of
 from monitor.network.handshake import client_context, presented_chain, sha256_of
 from monitor.network.nameservers import Endpoint, Resolver, resolver_of
-from monitor.network.received import printable
 from monitor.network.recorder import Recorder
 from monitor.network.stream import SocketStream, Stream, TlsStream
 from monitor.network.toolbox import Toolbox

@@ -53,8 +53,8 @@ def web_url(text: str) -> WebUrl:
     # A last label of digits alone is an address in some other notation; resolvers and kernels disagree about it.
     if not is_literal and (not _HOST.fullmatch(host) or host.rstrip(".").rpartition(".")[2].isdigit()):
         raise ValueError("no usable host")
-    if url.port == 0:
-        raise ValueError("port 0")
+    if url.port is not None and not 0 < url.port < 65_536:
+        raise ValueError(f"port {url.port}")
     authority = url.netloc.decode("ascii")
     is_tls = url.scheme == "https"
     bare = httpx.URL(f"{url.scheme}://{authority}{url.raw_path.decode('ascii')}")

@@ -430,7 +430,7 @@ class Reader(AbstractContextManager["Reader"]):
                 references.setdefault(link["position"], []).append(link["digest"])
         observations = [
             observation_from(
-                ObservationRow(*found[1:9], None if found["body_bytes"] is None else HttpRow(*found[9:])),
+                ObservationRow._make((*found[1:9], None if found["body_bytes"] is None else HttpRow._make(found[9:]))),
                 references.get(found[0] - first, ()),
             )
             for found in self._all(_OBSERVATIONS, (first, last))

@@ -55,7 +55,9 @@ def _migrate(db: sqlite3.Connection, path: Path, migrations: Migrations) -> None
             "use that version, or name another file in storage.path"
         )
     # Fails here, and not at the first measurement, if the file can only be read or another program holds it.
+    # (BEGIN IMMEDIATE alone is content with a file that can only be read.)
     db.execute("BEGIN IMMEDIATE")
+    db.execute(f"PRAGMA user_version = {len(applied)}")
     db.execute("ROLLBACK")
     if not known:
         return

@@ -55,7 +55,11 @@ class StoreHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Something an operator should know: kind `unavailable`, `recovered`, `lost`, `refused` or `closed_unwritten`."""
+    """Something an operator should know.
+
+    `kind` is `unavailable`, `recovered`, `lost`, `refused`, `closed_unwritten` or `upkeep_failed`; `why` is a word of
+    connection.py, or for `refused` and `upkeep_failed` the text of the exception.
+    """
 
     kind: str
     why: str = ""
@@ -174,11 +178,12 @@ class Store:
 
         False if the file could not be written; the next call takes up where this one ended.
         """
-        done = _future()
         with self._changed:
-            self._upkeep.append(_Upkeep(now, retention, done))
-            self._changed.notify()
-        return done
+            # One at work and one behind it are enough.
+            if len(self._upkeep) < 2:
+                self._upkeep.append(_Upkeep(now, retention, _future()))
+                self._changed.notify()
+            return self._upkeep[-1].done
 
     def health(self) -> StoreHealth:
         """Tell how the store is; asks the file system for two sizes."""
@@ -321,7 +326,7 @@ class Store:
             for job in batch:
                 self._jobs.popleft()
                 self._spooled_evidence_bytes -= job.evidence_bytes
-            self._committed += len(batch) - len(refused)
+            self._committed += sum(job.is_run for job in batch) - sum(job.is_run for job in refused)
             self._refused += len(refused)
             recovered_from, self._error = self._error, None
         for job in batch:
@@ -364,9 +369,13 @@ class Store:
                 is_done = next(self._slices, self) is self
             if is_done:
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.Error as error:
-            self._fail(trouble(error) or "io_error", None)
-            return False
+        except Exception as error:  # noqa: BLE001 -- the edge of upkeep: a mistake of ours must not stop the writer
+            if isinstance(error, sqlite3.Error) and (why := trouble(error)):
+                self._fail(why, None)
+                return False
+            self._abandon_upkeep()
+            self._on_event(StoreEvent(kind="upkeep_failed", why=f"{type(error).__name__}: {error}"))
+            return True
         if is_done:
             self._slices = None
             with self._changed:

@@ -34,6 +34,9 @@ LEFT JOIN conclusion c ON c.id = (
 WHERE m.target_id = ?1 AND m.vantage_id = ?2 AND m.started_at >= ?3 AND m.started_at < ?3 + 3600000
 """
 
+_IS_COUNTED: Final = "SELECT 1 FROM rollup_hour WHERE target_id = ? AND vantage_id = ? AND hour = ?"
+_SCHEDULE: Final = "SELECT since, interval_seconds FROM target_definition WHERE target_id = ? ORDER BY since"
+
 _OLD_MEASUREMENTS: Final = """
 SELECT id, started_at, EXISTS (SELECT 1 FROM pinned WHERE measurement_id = m.id) OR EXISTS (
     SELECT 1 FROM transition WHERE target_id = m.target_id
@@ -107,12 +110,9 @@ def _count_hours(db: sqlite3.Connection, at: int, measurements_before: int) -> I
         if not dirty:
             return
         for hour, target, vantage in dirty:
-            # Where raw rows are gone already the row stands as it was counted.
-            if hour >= measurements_before:
-                schedule = db.execute(
-                    "SELECT since, interval_seconds FROM target_definition WHERE target_id = ? ORDER BY since",
-                    (target,),
-                ).fetchall()
+            # Where raw rows may be gone already, the row stands as it was counted.
+            if hour >= measurements_before or not db.execute(_IS_COUNTED, (target, vantage, hour)).fetchone():
+                schedule = db.execute(_SCHEDULE, (target,)).fetchall()
                 expected = expected_runs(schedule, hour, hour + HOUR_MILLISECONDS)
                 db.execute(_COUNT_HOUR, (target, vantage, hour, expected))
         db.executemany("DELETE FROM rollup_dirty WHERE hour = ? AND target_id = ? AND vantage_id = ?", dirty)

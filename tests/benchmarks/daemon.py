@@ -17,10 +17,10 @@ from tests.benchmarks.world import ADDRESS, NAME_SERVER, TEXT, ZONE, World, free
 CONFIGURATION = """
 version: 1
 defaults:
-  interval: {interval_seconds}
+  interval: {interval}
   jitter: 10%
   allow_fast_interval: true
-  timeouts: {{dns: {step_seconds}, tcp: {step_seconds}, tls: {step_seconds}, http: {step_seconds}, total: {total_seconds}}}
+  timeouts: {{dns: {step}, tcp: {step}, tls: {step}, http: {step}, total: {total}}}
 network: {{allowed_bogons: [127.0.0.0/8]}}
 tls: {{ca_file: {ca_file}}}
 sanity: {{enabled: false}}
@@ -128,9 +128,9 @@ def daemon(world: World, plan: Plan, name: str) -> Iterator[Daemon]:
     database = world.folder / f"{name}.db"
     lines = [
         CONFIGURATION.format(
-            interval_seconds=plan.interval_seconds,
-            step_seconds=min(10.0, plan.interval_seconds),
-            total_seconds=min(45.0, plan.interval_seconds),
+            interval=plan.interval_seconds,
+            step=min(10.0, plan.interval_seconds),
+            total=min(45.0, plan.interval_seconds),
             ca_file=world.ca_file,
             zone=ZONE,
             port=plan.port,

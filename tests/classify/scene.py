@@ -44,9 +44,9 @@ class Scene:
     def hop(self, hop: int) -> Self:
         return self.at(Purpose.PATH, hop)
 
-    def _common(self, failure: str | None, alert: str | None = None) -> dict[str, Any]:
+    def _common(self, failure: str | None, alert: str | None = None, reason: str | None = None) -> dict[str, Any]:
         self._clock = round(self._clock + 0.1, 6)
-        detail = FailureDetail(alert=alert) if alert else None
+        detail = FailureDetail(alert=alert, reason=reason) if alert or reason else None
         return {
             "purpose": self._purpose, "hop": self._hop, "started_seconds": self._clock, "elapsed_seconds": 0.05,
             "failure": failure, "detail": detail,
@@ -79,8 +79,8 @@ class Scene:
         )
         return self
 
-    def tcp(self, address: str, port: int = 443, failure: str | None = None) -> Self:
-        self._steps.append(TcpObservation(address=address, port=port, **self._common(failure)))
+    def tcp(self, address: str, port: int = 443, failure: str | None = None, *, reason: str | None = None) -> Self:
+        self._steps.append(TcpObservation(address=address, port=port, **self._common(failure, reason=reason)))
         return self
 
     def tls(
@@ -115,6 +115,7 @@ class Scene:
         status: int | None = 200,
         *,
         failure: str | None = None,
+        reason: str | None = None,
         port: int | None = None,
         headers: Iterable[tuple[str, str]] = (("alt-svc", "h3"), ("server", "nginx")),
         title: str | None = "Example Domain Welcome",
@@ -139,7 +140,7 @@ class Scene:
                 body_bytes=(len(body) if body_bytes is None else body_bytes) if answered else 0,
                 body_digest=digest_of(body)[:32] if answered else None,
                 evidence=(digest_of(response_of(body)),) if answered and keep_body else (),
-                **self._common(failure),
+                **self._common(failure, reason=reason),
                 **more,
             )
         )

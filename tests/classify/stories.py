@@ -260,6 +260,14 @@ def _() -> tuple[Scene, Context]:
     return here, judged_with()
 
 
+@story("dns-impostor-that-the-control-tried-too", "dns_impostor", "blocked", "confirmed", "dns.wrong_address")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, IMPOSTOR).tcp(IMPOSTOR)
+    here.tls(IMPOSTOR, EXAMPLE, "ssl_unknown_authority", leaf="forged", covers=True)
+    there = control_https().at(Purpose.CONTROL_CHECK).tcp(IMPOSTOR)
+    return here, judged_with(there.tls(IMPOSTOR, EXAMPLE, "ssl_unknown_authority", leaf="forged", covers=True))
+
+
 @story("dns-impostor-other-name", "dns_impostor", "blocked", "likely", "dns.wrong_address.name")
 def _() -> tuple[Scene, Context]:
     here = Scene(HTTPS).dns(EXAMPLE, IMPOSTOR).tcp(IMPOSTOR)
@@ -603,6 +611,13 @@ def _() -> tuple[Scene, Context]:
     return _http(Scene(HTTP), status=451, headers=()), judged_with(control_http())
 
 
+@story("challenge-that-mentions-the-country", "tls_challenge", "inconclusive", reason="challenge")
+def _() -> tuple[Scene, Context]:
+    page = b"<p>not available in your country?</p><script src=/cdn-cgi/challenge-platform/h></script>"
+    here = _https(Scene(HTTPS), status=403, title="Check", body=page, keep_body=True)
+    return here, judged_with(control_https(), bodies=bodies(page))
+
+
 @story("too-many-requests", "tls_challenge", "inconclusive", reason="challenge")
 def _() -> tuple[Scene, Context]:
     return _https(Scene(HTTPS), status=429, title="Slow down"), judged_with()
@@ -611,6 +626,17 @@ def _() -> tuple[Scene, Context]:
 @story("expected-refusal", "tls_success", "accessible")
 def _() -> tuple[Scene, Context]:
     return _https(Scene(HTTPS), status=403), judged_with(expectation=Expectation(statuses=(200, 403)))
+
+
+@story("expected-redirect", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = _https(Scene(HTTPS), status=301, location="https://www.example.org/")
+    return here, judged_with(expectation=Expectation(statuses=(301,)))
+
+
+@story("redirect-not-followed-in-time", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    return _https(Scene(HTTPS), status=301, location="https://www.example.org/"), judged_with()
 
 
 @story("declared-title-missing-over-tls", "tls_server_differs", "inconclusive", reason="server_differs")
@@ -694,6 +720,21 @@ def _() -> tuple[Scene, Context]:
     here = reset_in_tls().at(Purpose.HARMLESS_NAME).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "connection_reset")
     here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
     return here, judged_with()
+
+
+@story("cut-once-here-and-at-a-stranger", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    here = reset_in_tls()
+    here.at(Purpose.UNRELATED_ADDRESS).tcp(STRANGER).tls(STRANGER, EXAMPLE, "connection_reset")
+    return here.at(Purpose.UNRELATED_HARMLESS).tcp(STRANGER).tls(STRANGER, HARMLESS), judged_with()
+
+
+@story("filter-at-a-suspect-address", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, IMPOSTOR).tcp(IMPOSTOR).tls(IMPOSTOR, EXAMPLE, "connection_reset")
+    here.at(Purpose.HARMLESS_NAME).tcp(IMPOSTOR).tls(IMPOSTOR, HARMLESS, "ssl_invalid_hostname", leaf="its-own")
+    here.at(Purpose.RETRY).tcp(IMPOSTOR).tls(IMPOSTOR, EXAMPLE, "connection_reset")
+    return here, judged_with(control_https())
 
 
 @story("server-that-hangs-up-on-strangers", "control_fails_too", "down")
@@ -811,6 +852,12 @@ def _() -> tuple[Scene, Context]:
     return here, judged_with(control_https())
 
 
+@story("two-replies-of-one-network", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE, late=[ORIGIN]).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE)
+    return here.http(HTTPS, OTHER_NODE), judged_with(control_https())
+
+
 @story("broken-ipv6", "tls_success", "accessible")
 def _() -> tuple[Scene, Context]:
     here = Scene(HTTPS).dns(EXAMPLE, SIX, query_type="AAAA").tcp(SIX, failure="generic_timeout_error")
@@ -834,8 +881,14 @@ def _() -> tuple[Scene, Context]:
 @story("slow-body-is-no-timeout", "insufficient", "inconclusive", reason="insufficient_data")
 def _() -> tuple[Scene, Context]:
     here = Scene(HTTP).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 80)
-    here.http(HTTP, ORIGIN, None, failure="generic_timeout_error", bytes_received=9000)
+    here.http(HTTP, ORIGIN, None, failure="generic_timeout_error", reason="still_receiving")
     return here, judged_with(control_http())
+
+
+@story("our-own-time-was-up", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="generic_timeout_error", reason="total_seconds")
+    return here, judged_with(control_https())
 
 
 @story("page-with-one-difference", "insufficient", "inconclusive", reason="content_unclear")

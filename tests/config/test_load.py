@@ -187,6 +187,11 @@ def test_refused_vantage_is_one_mistake_and_not_a_second_one_where_it_is_named(t
     assert found == ["probes.yaml:1: vantages.here.asn: must be a whole number, not 'none'"]
 
 
+def test_interval_may_be_as_long_as_one_measurement(tmp_path: Path) -> None:
+    config = loaded(tmp_path, SOUND + "defaults: {interval: 45s, allow_fast_interval: true}\n")
+    assert config.defaults.interval == config.defaults.timeouts.total
+
+
 def test_missing_file_and_folder_are_problems(tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere.yaml", tmp_path):
         with pytest.raises(ConfigError, match="cannot be read"):

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.daemon.logs import (
@@ -81,12 +81,11 @@ def test_configuring_twice_prints_once() -> None:
 
 
 def test_warnings_of_python_are_logged() -> None:
-    configure(stream := io.StringIO(), Redaction())
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        logging.captureWarnings(capture=False)  # catch_warnings put its own printer in place
-        logging.captureWarnings(capture=True)
+        configure(stream := io.StringIO(), Redaction())
         warnings.warn("old call", DeprecationWarning, stacklevel=1)
+        logging.captureWarnings(capture=False)
     assert "old call" in json.loads(stream.getvalue())["message"]
 
 
@@ -95,6 +94,10 @@ def test_libraries_do_not_report_each_request(name: str) -> None:
     configure(stream := io.StringIO(), Redaction())
     logging.getLogger(name).info("GET https://x.com/")
     assert stream.getvalue() == ""
+
+
+def test_message_of_uvicorn_is_told_once() -> None:
+    assert "1mstarted" not in JsonFormatter(Redaction()).format(record("started", color_message="\x1b[1mstarted"))
 
 
 def test_record_cannot_pass_for_another_by_its_fields() -> None:
@@ -108,6 +111,7 @@ def test_record_cannot_pass_for_another_by_its_fields() -> None:
 
 
 @given(st.text(), st.text())
+@example("\x7f", "\x7f")
 def test_text_from_the_network_stays_on_its_line_without_controls(message: str, title: str) -> None:
     hostile = record("%s", args=(message,), title=title)
     assert HumanFormatter(Redaction()).format(hostile).isprintable()

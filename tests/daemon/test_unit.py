@@ -1,4 +1,5 @@
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,32 @@ def test_program_is_named_as_systemd_reads_it(program: str, quoted: str) -> None
 )
 def test_homes_and_temporary_folders_are_hidden_from_the_service(path: str, hidden: bool) -> None:  # noqa: FBT001 - a column of the table
     assert is_hidden(Path(path)) is hidden
+
+
+# PR_SET_MDWE of prctl(2), from Linux 6.3 on, is what MemoryDenyWriteExecute does to a process. An older kernel knows it
+# not, and the rest is then a plain run.
+WITHOUT_WRITABLE_CODE = """
+import ctypes, mmap, time
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0:
+    try:
+        mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    except PermissionError:
+        pass
+    else:
+        raise SystemExit("the prohibition has no effect")
+import ssl, trustme
+import monitor.cli.run
+from monitor.model.pattern import is_found
+from monitor.network.certificates import TrustStore
+
+authority = trustme.CA()
+leaf = ssl.PEM_cert_to_DER_cert(authority.issue_cert("x.lab.test").cert_chain_pems[0].bytes().decode())
+assert TrustStore(authority.cert_pem.bytes()).report([leaf], ("leaf",), "x.lab.test", time.time()).failures == ()
+assert is_found("a+b", b"aab")
+"""
+
+
+def test_daemon_needs_no_memory_that_is_writable_and_executable() -> None:
+    program = [sys.executable, "-c", WITHOUT_WRITABLE_CODE]
+    done = subprocess.run(program, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -27,7 +27,6 @@ def surroundings(lab: Lab, *, database: Path, listen: str = "127.0.0.1:9817") ->
         "network": {"allowed_bogons": ["127.0.0.0/8"]},
         "tls": {"ca_file": str(lab.ca_file)},
         "sanity": {
-            "max_age": 5,
             "dns_names": list(places.SANE_NAMES),
             "nxdomain_zone": f"nx.{places.DOMAIN}",
             "anchors": [f"{address}:{lab.ports.https}" for address in places.ANCHORS],
@@ -76,9 +75,11 @@ def probes_yaml(
         "allow_fast_interval": True,
         "timeouts": {"dns": 2, "tcp": 3, "tls": 3, "http": 4, "total": min(15.0, interval_seconds)},
     }
+    around = surroundings(lab, database=database, listen=listen)
+    around["sanity"]["max_age"] = 5  # rounds are seconds apart, so checks must not be a minute old
     return _written(
         {
-            **surroundings(lab, database=database, listen=listen),
+            **around,
             "defaults": defaults,
             "vantages": vantages,
             "platforms": {"lab": {"targets": dict(targets)}},

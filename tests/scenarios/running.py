@@ -46,11 +46,11 @@ def line_with(process: subprocess.Popen[str], beginning: str) -> str:
 
 
 @contextlib.contextmanager
-def control_agent(lab: Lab, folder: Path) -> Iterator[Agent]:
+def control_agent(lab: Lab, folder: Path, listen: str = "127.0.0.1:0") -> Iterator[Agent]:
     """Run `monitor agent serve` where the censor does not look, as the control vantage."""
     token_file = folder / "token"
     token_file.write_text(TOKEN)
-    options = ("--listen", "127.0.0.1:0", "--token-file", str(token_file), "--data", str(folder / "agent"))
+    options = ("--listen", listen, "--token-file", str(token_file), "--data", str(folder / "agent"))
     place = ("--source-address", places.CONTROL_SOURCE, "--allow-address", "127.0.0.0/8", "--ca-file", str(lab.ca_file))
     with running("agent", "serve", *options, *place, "--no-sanity", log=folder / "agent.log") as process:
         url = line_with(process, "Listening on ")

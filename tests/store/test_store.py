@@ -162,7 +162,8 @@ def test_a_run_recorded_twice_is_stored_once(store: Store, path: Path) -> None:
 def test_what_no_row_can_hold_is_refused_and_the_rest_of_the_batch_is_kept(path: Path) -> None:
     events: list[StoreEvent] = []
     store = open_store(path, on_event=events.append)
-    huge = outcome(2, elapsed_seconds=1e300)
+    # Found out only after half of its rows are written.
+    huge = outcome(2, verdict=msgspec.structs.replace(ACCESSIBLE, rules_version=2**70))
     futures = [store.record(one) for one in (outcome(1), huge, outcome(3))]
     assert [future.result(30) for future in futures] == [True, False, True]
     store.close()
@@ -192,6 +193,21 @@ def test_evidence_of_ordinary_runs_is_kept_when_it_shows_something_new(store: St
         assert dropped.evidence == ()
         assert dropped.measurement.observations[1].evidence == ()
         assert dropped.is_genuine
+
+
+def test_evidence_of_a_page_that_always_changes_is_kept_once_a_day(store: Store, path: Path) -> None:
+    for number, hours in enumerate((0, 1, 2, 24), 1):
+        run = outcome(number, NOW + timedelta(hours=hours), body=b"page %d" % number)
+        dns, http = run.recording.measurement.observations
+        titled = msgspec.structs.replace(http, title=f"{number} news")
+        measurement = msgspec.structs.replace(run.recording.measurement, observations=(dns, titled))
+        put(
+            store,
+            msgspec.structs.replace(run, recording=msgspec.structs.replace(run.recording, measurement=measurement)),
+        )
+    with Reader(path) as reader:
+        kept = [number for number in range(1, 5) if (stored := reader.measurement(number)) and stored.evidence]
+    assert kept == [1, 4]
 
 
 @pytest.mark.parametrize("how", [{"verdict": BLOCKED}, {"is_deep": True}, {"verdict": OFFLINE}])

@@ -18,7 +18,7 @@ from monitor.store.reader import Reader
 from monitor.store.recorder import Recorder
 from monitor.store.rows import milliseconds
 from monitor.store.schema import prepare
-from monitor.store.store import Store
+from monitor.store.store import Store, StoreEvent
 from monitor.store.upkeep import expected_runs, upkeep
 from tests.store.samples import ACCESSIBLE, BLOCKED, NOW, open_store, outcome, seconds
 
@@ -82,6 +82,14 @@ def test_a_late_row_brings_its_hour_up_to_date(store: Store, path: Path) -> None
     put(store, outcome(2, START + seconds(1), verdict=BLOCKED))
     assert store.maintain(START + 2 * HOUR, RETENTION).result(30)
     assert rows(path, "SELECT runs, accessible, blocked FROM rollup_hour") == [(2, 1, 1)]
+
+
+def test_a_late_row_does_not_undo_the_count_of_an_hour_whose_raw_rows_are_gone(store: Store, path: Path) -> None:
+    put(store, outcome(1, START), outcome(2, START))
+    assert store.maintain(START + 200 * DAY, RETENTION).result(30)
+    put(store, outcome(3, START))
+    assert store.maintain(START + 200 * DAY, RETENTION).result(30)
+    assert rows(path, "SELECT runs FROM rollup_hour") == [(2,)]
 
 
 def test_hours_without_runs_show_how_many_were_expected(store: Store, path: Path) -> None:
@@ -173,7 +181,7 @@ def test_old_measurements_go_and_what_a_verdict_rests_on_stays(store: Store, pat
             assert stored is not None
             assert stored.is_genuine
             assert reader.evidence(stored.evidence[0].sha256) == content
-        assert rows(path, "SELECT count(*) FROM rollup_hour WHERE runs > 0")[0] == (3,)
+    assert rows(path, "SELECT sum(runs) FROM rollup_hour") == [(5,)]
     assert rows(path, "PRAGMA foreign_key_check") == []
 
 
@@ -267,6 +275,22 @@ def test_upkeep_is_done_in_slices_that_let_runs_through(path: Path) -> None:
     assert slices >= 5
     assert db.execute("SELECT count(*) FROM measurement").fetchone() == (0,)
     db.close()
+
+
+def test_upkeep_that_cannot_be_done_does_not_stop_the_writer(path: Path) -> None:
+    events: list[StoreEvent] = []
+    store = open_store(path, on_event=events.append)
+    put(store, outcome(1, START))
+    db = sqlite3.connect(path)
+    db.execute("ALTER TABLE rollup_dirty RENAME TO elsewhere")
+    db.close()
+    assert store.maintain(START + DAY, RETENTION).result(30) is False
+    db = sqlite3.connect(path)
+    db.execute("ALTER TABLE elsewhere RENAME TO rollup_dirty")
+    db.close()
+    put(store, outcome(2, START))
+    store.close()
+    assert [event.kind for event in events] == ["upkeep_failed"]
 
 
 def _turn(db: sqlite3.Connection, at: datetime) -> None:
