@@ -23,6 +23,7 @@ from monitor.daemon.memory import Memory
 from monitor.daemon.schedule import Entry, Schedule
 from monitor.daemon.services import DaemonServices
 from monitor.daemon.station import Listeners, Station, build_station
+from monitor.daemon.store_events import tell
 from monitor.detect.cusum import is_failing
 from monitor.exporter.exporter import Exporter
 from monitor.model.identifier import MeasurementIds
@@ -39,7 +40,7 @@ log = logging.getLogger("monitor.daemon")
 
 STOP_SECONDS = 10.0
 HOUSEKEEPING_SECONDS = 5.0
-MAINTENANCE_SECONDS = 600.0
+MAINTENANCE_SECONDS = 3600.0
 
 
 class Daemon:
@@ -79,14 +80,14 @@ class Daemon:
         """Start, serve until stopped, shut down in order. Raises ConfigError, StoreError or OSError at the start."""
         config = self._load()
         path = config.storage.path
-        self.store = Store.open(path, self._clock, spool_rows=config.storage.spool_rows)
+        self.store = Store.open(path, self._clock, spool_rows=config.storage.spool_rows, on_event=tell)
         try:
             with Reader(path) as self.reader:
                 self.station = self._build(config, None)
-                self._memory.recall(self.reader, self.station.assignments)
+                self._memory.recall(self.reader, self.station.assignments, self._clock.now())
                 await self._run_parts()
         finally:
-            self.store.close()
+            await asyncio.to_thread(self.store.close)
         log.info("stopped")
 
     async def _run_parts(self) -> None:
@@ -119,6 +120,7 @@ class Daemon:
         self._say(f"Storing in {config.storage.path}")
         systemd.notify(systemd.READY)
         await self._stopping.wait()
+        log.info("stopping", extra={"in_flight": self._in_flight, "grace_seconds": STOP_SECONDS})
         self.is_ready = False
         systemd.notify(systemd.STOPPING)
         await schedule.stop(STOP_SECONDS)

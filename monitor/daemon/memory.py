@@ -8,11 +8,12 @@ from monitor.model.measurement import Measurement
 from monitor.model.observation import TlsObservation
 from monitor.model.outcome import Incident, Outcome
 from monitor.model.vantage import NetworkIdentity
-from monitor.model.verdict import DetectorState, Status
+from monitor.model.verdict import DetectorState
 from monitor.store.reader import Reader
 
 Series = tuple[str, str]  # target and vantage
 
+ADDRESS_AGE = timedelta(days=30)
 MAX_KNOWN_ADDRESSES = 512  # of one target; a CDN that shows more is compared afresh now and then
 
 
@@ -27,13 +28,13 @@ class Memory:
     incidents: dict[tuple[str, str], Incident] = field(default_factory=dict)  # open ones, by platform and country
     incident_ids: set[str] = field(default_factory=set)  # ever given out
 
-    def recall(self, reader: Reader, series: Iterable[Series]) -> None:
+    def recall(self, reader: Reader, series: Iterable[Series], now: datetime) -> None:
         """Read back what was remembered before a restart."""
         self.incident_ids = {one.id for one in reader.incidents()}
         self.incidents = {(one.platform, one.country): one for one in reader.open_incidents()}
         self.detectors = {(one.target, one.vantage, one.asn or 0): one.detector for one in reader.detector_states()}
         for target, vantage in series:
-            self.addresses.setdefault(target, set()).update(reader.known_addresses(target))
+            self.addresses.setdefault(target, set()).update(reader.known_addresses(target, now - ADDRESS_AGE))
             if deep := reader.last_deep(target, vantage):
                 self.isolations[target, vantage] = deep
 
@@ -50,14 +51,12 @@ class Memory:
 
     def learn(self, outcome: Outcome) -> None:
         """Take in what a round found out."""
-        measurement, verdict = outcome.recording.measurement, outcome.verdict
+        measurement = outcome.recording.measurement
         series = (measurement.target, measurement.vantage)
         if outcome.detector is not None:
             self.detectors[*series, measurement.network.asn or 0] = outcome.detector
         if measurement.is_deep:
             self.isolations[series] = measurement
-        elif verdict is not None and verdict.status is Status.ACCESSIBLE:
-            self.isolations.pop(series, None)
         if incident := outcome.incident:
             self.incident_ids.add(incident.id)
             key = (incident.platform, incident.country)

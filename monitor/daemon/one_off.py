@@ -8,6 +8,7 @@ from monitor.config.plan import plan
 from monitor.config.schema import Configuration
 from monitor.daemon.memory import Memory
 from monitor.daemon.station import Listeners, build_station
+from monitor.daemon.store_events import tell
 from monitor.model.identifier import MeasurementIds
 from monitor.model.outcome import Outcome
 from monitor.model.seams import Clock
@@ -47,11 +48,11 @@ async def measure_once(
 
     Raises StoreError or OSError if the database or the trust store cannot be used.
     """
-    store = Store.open(config.storage.path, clock, spool_rows=config.storage.spool_rows)
+    store = Store.open(config.storage.path, clock, spool_rows=config.storage.spool_rows, on_event=tell)
     try:
         memory = Memory()
         with Reader(config.storage.path) as reader:
-            memory.recall(reader, [(target.name, name) for name in config.vantages])
+            memory.recall(reader, [(target.name, name) for name in config.vantages], clock.now())
         controls: list[Outcome] = []
         written = []
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from monitor.classify.context import Context
-from monitor.classify.expected import is_unexpected
+from monitor.classify.expected import is_unexpected, symptom
 from monitor.classify.fingerprints import FINGERPRINTS, Fingerprint
 from monitor.classify.follow_ups import FollowUpSettings, control_checks, follow_ups
 from monitor.classify.verdict import classify
@@ -109,9 +109,10 @@ class Pipeline:
         Outside the series (`in_series` false: somebody asked once) the detector hears nothing of it.
         """
         run = await self._look(target, vantage, interval_seconds)
-        if run.is_ready and (deep or is_unexpected(run.recording.measurement, run.context)):
+        is_clean = not symptom(run.recording.measurement, run.context)
+        if run.is_ready and (deep or (not is_clean and is_unexpected(run.recording.measurement, run.context))):
             await self._deepen(run, self.request(target, vantage), vantage)
-        await self._check_afterwards(run, vantage)
+        await self._check_afterwards(run, vantage, is_clean=is_clean)
         outcome = self._conclude(run, target, vantage, in_series=in_series)
         self._memory.learn(outcome)
         self._record(outcome)
@@ -196,8 +197,10 @@ class Pipeline:
                         run.control_ids = ids_of(fresh)
                     settings = await self._follow_up_settings(deep_request, vantage)
                     while settings and (wanted := follow_ups(run.recording.measurement, run.context, settings)):
-                        asked = msgspec.structs.replace(deep_request, follow_ups=wanted)
-                        run.recording = joined(run.recording, await vantage.measure(asked))
+                        answer = await vantage.measure(msgspec.structs.replace(deep_request, follow_ups=wanted))
+                        if not answer.measurement.observations:
+                            break  # a vantage that cannot look this way would be asked for ever
+                        run.recording = joined(run.recording, answer)
                         run.context = msgspec.structs.replace(run.context, bodies=bodies_of(run.recording))
             except (TimeoutError, VantageError) as error:
                 # What was seen so far stands; a rule that needs more than was seen does not fire.
@@ -222,15 +225,13 @@ class Pipeline:
             self._unrelated[vantage.info.name] = self._clock.monotonic(), address
         return msgspec.structs.replace(settings, unrelated_address=address)
 
-    async def _check_afterwards(self, run: Round, vantage: Vantage) -> None:
+    async def _check_afterwards(self, run: Round, vantage: Vantage, *, is_clean: bool) -> None:
         """Check the line again, unless the round itself proved that it works."""
         context = run.context
         if not self._settings.sanity_enabled or context.fault is not None:
             return
         state = context.state_before
-        if state is VantageState.ONLINE and is_unexpected(
-            run.recording.measurement, msgspec.structs.replace(context, isolation=None)
-        ):
+        if state is VantageState.ONLINE and not is_clean:
             state = (await self._sanity.since(vantage, self._clock.monotonic())).state
         run.context = msgspec.structs.replace(context, state_after=state)
 

@@ -3,11 +3,11 @@
 import zlib
 from typing import Final
 
-_EITHER: Final = zlib.MAX_WBITS | 32  # gzip, or deflate as RFC 9110 has it
-_RAW: Final = -zlib.MAX_WBITS  # deflate as many servers have it
-
 # What a request offers; of anything else a server sends unasked the raw bytes are kept.
 ACCEPT_ENCODING: Final = "gzip, deflate"
+
+_EITHER: Final = zlib.MAX_WBITS | 32  # gzip, or deflate as RFC 9110 has it
+_RAW: Final = -zlib.MAX_WBITS  # deflate as some servers have it
 
 
 class Body:
@@ -17,16 +17,20 @@ class Body:
         self._limit = limit
         self._content = bytearray()
         self._is_coded = encoding.strip().lower() in {"gzip", "x-gzip", "deflate"}
-        self._inflate = zlib.decompressobj(_EITHER)
-        self._has_begun = False
+        self._head = b""
+        self._inflate: zlib._Decompress | None = None
 
     def add(self, chunk: bytes) -> bool:
         """Take a chunk of the coded body; return whether there is more than the limit. Raises zlib.error."""
         if not self._is_coded:
             self._content += chunk[: self._room]
-        while self._is_coded and chunk and self._room > 0 and not self._inflate.eof:
-            self._content += self._decompress(chunk)
-            chunk = self._inflate.unconsumed_tail
+        elif self._inflate is None:
+            self._head += chunk
+            if len(self._head) > 1:  # which tell the three forms apart
+                self._inflate = zlib.decompressobj(_EITHER if _has_wrapper(self._head) else _RAW)
+                self._decompress(self._inflate, self._head)
+        else:
+            self._decompress(self._inflate, chunk)
         return self.is_truncated
 
     @property
@@ -44,13 +48,12 @@ class Body:
         # One byte past the limit tells a body that fits from one that was cut.
         return self._limit + 1 - len(self._content)
 
-    def _decompress(self, chunk: bytes) -> bytes:
-        try:
-            return self._inflate.decompress(chunk, self._room)
-        except zlib.error:
-            if self._has_begun:
-                raise
-            self._inflate = zlib.decompressobj(_RAW)
-            return self._inflate.decompress(chunk, self._room)
-        finally:
-            self._has_begun = True
+    def _decompress(self, inflate: "zlib._Decompress", chunk: bytes) -> None:
+        while chunk and self._room > 0 and not inflate.eof:
+            self._content += inflate.decompress(chunk, self._room)
+            chunk = inflate.unconsumed_tail
+
+
+def _has_wrapper(head: bytes) -> bool:
+    """Tell gzip (RFC 1952) and zlib (RFC 1950 section 2.2) from bare deflate."""
+    return head[:2] == b"\x1f\x8b" or (head[0] & 0x0F == 8 and int.from_bytes(head[:2]) % 31 == 0)

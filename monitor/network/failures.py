@@ -10,7 +10,6 @@ import ssl
 import zlib
 from typing import Final
 
-import dns.exception
 import h2.exceptions
 import h11
 
@@ -31,8 +30,7 @@ class ClassifiedError(Exception):
 
 # What a step catches; anything else is a mistake of ours and raises.
 NETWORK_ERRORS: Final = (
-    ClassifiedError, OSError, EOFError, zlib.error, dns.exception.DNSException, h11.RemoteProtocolError,
-    h2.exceptions.ProtocolError,
+    ClassifiedError, OSError, EOFError, zlib.error, h11.RemoteProtocolError, h2.exceptions.ProtocolError,
 )  # fmt: skip
 
 # OSError as well, yet never evidence: raised.
@@ -84,7 +82,6 @@ CLASS_FAILURES: Final[tuple[tuple[type[BaseException], Failure, str | None], ...
     (h11.RemoteProtocolError, Failure.HTTP_REQUEST_FAILED, "malformed_http"),
     (h2.exceptions.InvalidBodyLengthError, Failure.EOF_ERROR, None),
     (h2.exceptions.ProtocolError, Failure.HTTP_REQUEST_FAILED, "malformed_http"),
-    (dns.exception.DNSException, Failure.DNS_SERVER_MISBEHAVING, "malformed_message"),
 )
 
 # OpenSSL's reasons for alerts received: SSLV3_ALERT_HANDSHAKE_FAILURE, TLSV1_UNRECOGNIZED_NAME, ...

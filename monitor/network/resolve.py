@@ -84,7 +84,7 @@ class _Lookup:
     """One question on its way, and what has come back so far."""
 
     __slots__ = (
-        "_host", "_id", "_message", "_network", "_query_type", "_recorder", "_toolbox", "_udp", "evidence",
+        "_id", "_labels", "_message", "_network", "_query_type", "_recorder", "_toolbox", "_udp", "evidence",
         "late_replies", "saw_foreign", "transport",
     )  # fmt: skip
 
@@ -92,7 +92,7 @@ class _Lookup:
         self._toolbox = toolbox
         self._network = network
         self._recorder = recorder
-        self._host = host
+        self._labels = _labels(host)
         self._query_type = query_type
         self._id = os.urandom(2)
         self._message = self._id + _question(host, query_type)
@@ -253,14 +253,14 @@ class _Lookup:
         """Return what a message says, None if it is no reply to this question; raises ClassifiedError."""
         if len(self.evidence) < _REPLIES_KEPT:
             self.evidence.append(self._recorder.keep("dns_reply", message))
-        reply = read_reply(message, self._id, _labels(self._host), self._query_type)
+        reply = read_reply(message, self._id, self._labels, self._query_type)
         if reply is None:
             self.saw_foreign = True
         return reply
 
     def _take_late(self, message: bytes, started: float) -> None:
         try:
-            reply = read_reply(message, self._id, _labels(self._host), self._query_type)
+            reply = read_reply(message, self._id, self._labels, self._query_type)
         except ClassifiedError:
             return
         if reply is not None:

@@ -858,6 +858,116 @@ def _() -> tuple[Scene, Context]:
     return here.http(HTTPS, OTHER_NODE), judged_with(control_https())
 
 
+@story("certificate-that-the-control-met-as-well", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, IMPOSTOR).tcp(IMPOSTOR)
+    here.tls(IMPOSTOR, EXAMPLE, "ssl_invalid_hostname", leaf="shared", covers=False)
+    there = control_https().tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE, "ssl_invalid_hostname", leaf="shared")
+    return here, judged_with(there)
+
+
+@story("relay-without-the-certificate-serves-the-true-page", "content_same", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTP).dns(EXAMPLE, RELAY).tcp(RELAY, 80).http(HTTP, RELAY)
+    here.at(Purpose.ADDRESS_CHECK).tcp(RELAY).tls(RELAY, EXAMPLE, "ssl_invalid_hostname", leaf="its-own", covers=False)
+    return here, judged_with(control_http())
+
+
+@story("unreachable-on-a-line-known-to-work", "differs", "blocked", "likely", "tcp.unreachable")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="host_unreachable")
+    return here, judged_with(control_https())
+
+
+@story("unreachable-on-a-line-of-unknown-health", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="host_unreachable")
+    return here, msgspec.structs.replace(
+        judged_with(control_https()), sanity_enabled=False, state_before=None, state_after=None
+    )
+
+
+@story("cleartext-redirect-to-the-declared-host", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = Scene("http://short.example/").dns("short.example", SHORTENER).tcp(SHORTENER, 80)
+    here.http("http://short.example/", SHORTENER, 301, location=HTTPS)
+    return _https(here.hop(1)), judged_with(expectation=Expectation(final_host=EXAMPLE))
+
+
+@story("two-operators-that-differ", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    # A relay for all that, yet without the same operator on two ways nobody was seen to answer on the path.
+    here = _https(Scene(HTTPS), address=RELAY).at(Purpose.OTHER_RESOLVER)
+    here.dns(EXAMPLE, RELAY, resolver="udp://8.8.8.8").dns(EXAMPLE, ORIGIN, resolver=DOH)
+    return here, judged_with(control_https())
+
+
+@story("control-with-a-fault-of-its-own", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    return reset_in_tls(), judged_with(control().dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="permission_denied"))
+
+
+@story("control-that-was-interrupted", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    there = control_https().done(interrupted=True)
+    return reset_in_tls(), msgspec.structs.replace(READY, controls=(there,), has_control_vantage=True)
+
+
+@story("node-that-only-the-control-could-verify", "differs", "blocked", "likely", "tls.reset")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE, "connection_reset")
+    there = control_https().at(Purpose.CONTROL_CHECK).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE)
+    return here, judged_with(there)
+
+
+@story("unknown-node-and-the-true-one-reset", "differs", "blocked", "likely", "tls.reset")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE, "connection_reset")
+    here.at(Purpose.OTHER_ADDRESS).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    return here, judged_with(control_https())
+
+
+@story("unknown-node-resets-while-a-true-one-works", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    third = "93.184.216.36"
+    here = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE, "connection_reset")
+    other_address(here).tcp(third).tls(third, EXAMPLE, "connection_reset")
+    there = control().dns(EXAMPLE, ORIGIN, third).tcp(ORIGIN).tls(ORIGIN, EXAMPLE).http(HTTPS, ORIGIN)
+    return here, judged_with(there)
+
+
+@story("dead-sibling-beside-a-slow-answer", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTP).dns(EXAMPLE, OTHER_NODE, ORIGIN).tcp(OTHER_NODE, 80, "generic_timeout_error").tcp(ORIGIN, 80)
+    here.http(HTTP, ORIGIN, None, failure="generic_timeout_error", reason="still_receiving")
+    there = control(HTTP).dns(EXAMPLE, OTHER_NODE, ORIGIN).tcp(OTHER_NODE, 80).http(HTTP, OTHER_NODE)
+    return here, judged_with(there)
+
+
+@story("legal-refusal-everywhere", "tls_server_differs", "inconclusive", reason="server_differs")
+def _() -> tuple[Scene, Context]:
+    return _https(Scene(HTTPS), status=451), judged_with(_https(control(), status=451))
+
+
+def alike_in_headers_only(body: bytes, **more: Any) -> dict[str, Any]:
+    return {"headers": (("alt-svc", "h3"),), "title": None, "body": body, "body_bytes": 0, **more}
+
+
+@story("one-like-signal-and-no-other", "content_same", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = _http(Scene(HTTP), **alike_in_headers_only(b"access to this site is restricted", keep_body=True))
+    return here, judged_with(control_http(**alike_in_headers_only(b"welcome")))
+
+
+@story("one-like-signal-and-vague-wording", "insufficient", "inconclusive", reason="content_unclear")
+def _() -> tuple[Scene, Context]:
+    page = b"access to this site is restricted"
+    vague = Fingerprint(id="lab.vague", location="body", type="contains", pattern="is restricted", scope="vbw")
+    here = _http(Scene(HTTP), **alike_in_headers_only(page, keep_body=True))
+    there = control_http(**alike_in_headers_only(b"welcome"))
+    return here, judged_with(there, bodies=bodies(page), fingerprints=(vague,))
+
+
 @story("broken-ipv6", "tls_success", "accessible")
 def _() -> tuple[Scene, Context]:
     here = Scene(HTTPS).dns(EXAMPLE, SIX, query_type="AAAA").tcp(SIX, failure="generic_timeout_error")

@@ -21,6 +21,7 @@ from tests.classify.stories import (
     ORIGIN,
     OTHER_NODE,
     READY,
+    SIX,
     STRANGER,
     TCP,
     UDP,
@@ -182,6 +183,15 @@ def test_bogons_and_suspect_addresses_are_not_looked_into() -> None:
     here.at(Purpose.RETRY).tcp(IMPOSTOR).tls(IMPOSTOR, EXAMPLE, "connection_reset")
     second = follow_ups(here.done(), judged_with(control_https()), SETTINGS)
     assert [(one.purpose, one.address) for one in second] == [(Purpose.OTHER_ADDRESS, ORIGIN)]
+
+
+def test_addresses_of_a_family_that_does_not_work_are_not_tried() -> None:
+    here = Scene(HTTPS).dns(EXAMPLE, failure="dns_nxdomain_error").at(Purpose.OTHER_RESOLVER)
+    here.dns(EXAMPLE, *(f"93.184.216.{number}" for number in range(34, 44)), resolver=DOH).dns(
+        EXAMPLE, SIX, resolver=DOH
+    )
+    second = follow_ups(here.done(), judged_with(), SETTINGS)
+    assert [one.address for one in second] == [f"93.184.216.{number}" for number in range(34, 38)]
 
 
 def test_questions_stay_within_their_number() -> None:

@@ -5,10 +5,11 @@ import contextlib
 import socket
 import ssl
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, cast
 
 import dns.message
 import trustme
@@ -28,7 +29,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 @dataclass
 class SettableClock:
-    """Time that moves only when told to, except for what the loop itself waits."""
+    """A date that stands still, and sleep when told; durations are real."""
 
     instant: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
     asleep_seconds: float = 0.0
@@ -37,7 +38,7 @@ class SettableClock:
         return self.instant
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        return time.monotonic()
 
     def boottime(self) -> float:
         return self.monotonic() + self.asleep_seconds
@@ -67,10 +68,15 @@ def toolbox(
 
 
 def server_context(
-    *names: str, authority: trustme.CA = AUTHORITY, alpn: Sequence[str] = ("http/1.1",), **issued: datetime
+    *names: str,
+    authority: trustme.CA = AUTHORITY,
+    alpn: Sequence[str] = ("http/1.1",),
+    not_before: datetime | None = None,
+    not_after: datetime | None = None,
 ) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names, key_type=trustme.KeyType.ECDSA, **issued).configure_cert(context)
+    issued = authority.issue_cert(*names, not_before=not_before, not_after=not_after, key_type=trustme.KeyType.ECDSA)
+    issued.configure_cert(context)
     if alpn:
         context.set_alpn_protocols(list(alpn))
     return context
@@ -84,7 +90,8 @@ async def tcp_server(
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append((asyncio.current_task(), writer))
-        with contextlib.suppress(OSError, EOFError):
+        # asyncio logs a cancelled handler as an error, so it ends quietly here.
+        with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
             await handler(reader, writer)
         writer.close()
 
@@ -99,6 +106,7 @@ async def tcp_server(
                     task.cancel()
                 writer.transport.abort()
             await asyncio.gather(*(task for task, _ in connections if task is not None), return_exceptions=True)
+            await asyncio.gather(*(writer.wait_closed() for _, writer in connections), return_exceptions=True)
 
 
 async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -157,8 +165,7 @@ async def udp_resolver(answer: Answerer, port: int = 0, address: str = "127.0.0.
         transport: asyncio.DatagramTransport
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.DatagramTransport)
-            self.transport = transport
+            self.transport = cast("asyncio.DatagramTransport", transport)
 
         def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
             for reply in answer(dns.message.from_wire(data)):

@@ -6,7 +6,6 @@ import socket
 import ssl
 import zlib
 
-import dns.exception
 import h2.exceptions
 import h11
 import pytest
@@ -219,7 +218,6 @@ def test_numbers_of_openssl_are_not_taken_for_errnos() -> None:
         (h11.RemoteProtocolError("illegal status line"), Failure.HTTP_REQUEST_FAILED),
         (h2.exceptions.ProtocolError("bad frame"), Failure.HTTP_REQUEST_FAILED),
         (h2.exceptions.InvalidBodyLengthError(9, 3), Failure.EOF_ERROR),
-        (dns.exception.FormError(), Failure.DNS_SERVER_MISBEHAVING),
         (ClassifiedError(Failure.DNS_NO_ANSWER), Failure.DNS_NO_ANSWER),
     ],
 )

@@ -7,26 +7,26 @@ from monitor.network.nameservers import nameservers, resolver_of
 
 
 @pytest.mark.parametrize(
-    ("text", "transport", "address", "port", "host", "label"),
+    ("text", "transport", "endpoint", "host", "label"),
     [
-        ("udp://9.9.9.9", "udp", "9.9.9.9", 53, "9.9.9.9", "udp://9.9.9.9"),
-        ("tcp://9.9.9.9:5353", "tcp", "9.9.9.9", 5353, "9.9.9.9", "tcp://9.9.9.9:5353"),
-        ("udp://[2620:fe::fe]:53", "udp", "2620:fe::fe", 53, "2620:fe::fe", "udp://[2620:fe::fe]:53"),
-        ("tls://9.9.9.9", "tls", "9.9.9.9", 853, "9.9.9.9", "tls://9.9.9.9"),
-        ("tls://dns.quad9.net:853@9.9.9.9", "tls", "9.9.9.9", 853, "dns.quad9.net", "tls://dns.quad9.net:853@9.9.9.9"),
-        ("https://dns.quad9.net/dns-query@9.9.9.9", "https", "9.9.9.9", 443, "dns.quad9.net",
+        ("udp://9.9.9.9", "udp", ("9.9.9.9", 53), "9.9.9.9", "udp://9.9.9.9"),
+        ("tcp://9.9.9.9:5353", "tcp", ("9.9.9.9", 5353), "9.9.9.9", "tcp://9.9.9.9:5353"),
+        ("udp://[2620:fe::fe]:53", "udp", ("2620:fe::fe", 53), "2620:fe::fe", "udp://[2620:fe::fe]:53"),
+        ("tls://9.9.9.9", "tls", ("9.9.9.9", 853), "9.9.9.9", "tls://9.9.9.9"),
+        ("tls://dns.quad9.net:853@9.9.9.9", "tls", ("9.9.9.9", 853), "dns.quad9.net", "tls://dns.quad9.net:853@9.9.9.9"),
+        ("https://dns.quad9.net/dns-query@9.9.9.9", "https", ("9.9.9.9", 443), "dns.quad9.net",
          "https://dns.quad9.net/dns-query@9.9.9.9"),
-        ("https://dns.quad9.net/dns-query", "https", None, 443, "dns.quad9.net", "https://dns.quad9.net/dns-query"),
-        ("udp://192.168.1.1", "udp", "192.168.1.1", 53, "192.168.1.1", "private"),
-        ("https://dns.home.test/q@10.0.0.1", "https", "10.0.0.1", 443, "dns.home.test", "private"),
-        ("udp://100.64.0.1", "udp", "100.64.0.1", 53, "100.64.0.1", "private"),
-        ("udp://127.0.0.53:53", "udp", "127.0.0.53", 53, "127.0.0.53", "udp://127.0.0.53:53"),
-        ("system", "system", None, 53, "", "system"),
+        ("https://dns.quad9.net/dns-query", "https", (None, 443), "dns.quad9.net", "https://dns.quad9.net/dns-query"),
+        ("udp://192.168.1.1", "udp", ("192.168.1.1", 53), "192.168.1.1", "private"),
+        ("https://dns.home.test/q@10.0.0.1", "https", ("10.0.0.1", 443), "dns.home.test", "private"),
+        ("udp://100.64.0.1", "udp", ("100.64.0.1", 53), "100.64.0.1", "private"),
+        ("udp://127.0.0.53:53", "udp", ("127.0.0.53", 53), "127.0.0.53", "udp://127.0.0.53:53"),
+        ("system", "system", (None, 53), "", "system"),
     ],
 )  # fmt: skip
-def test_forms_of_resolvers(text: str, transport: str, address: str | None, port: int, host: str, label: str) -> None:
+def test_forms_of_resolvers(text: str, transport: str, endpoint: tuple[str | None, int], host: str, label: str) -> None:
     resolver = resolver_of(text)
-    assert (resolver.transport, resolver.address, resolver.port) == (transport, address, port)
+    assert (resolver.transport, (resolver.address, resolver.port)) == (transport, endpoint)
     assert (resolver.host, resolver.label) == (host, label)
 
 

@@ -154,16 +154,14 @@ def configuration(
     interval_seconds: float,
     **sections: Any,
 ) -> Path:
-    """Write a configuration for a laboratory with short deadlines; `sections` are merged into it."""
+    """Write a configuration for a laboratory, with deadlines as short as the interval; merge `sections` into it."""
     written = yaml.safe_load(
-        probes_yaml(
-            lab, targets, database=folder / "monitor.db", control=control, interval_seconds=4, listen="127.0.0.1:0"
-        )
+        probes_yaml(lab, targets, database=folder / "monitor.db", control=control, listen="127.0.0.1:0")
     )
-    deadline = min(4.0, interval_seconds)
-    path = folder / "probes.yaml"
-    timeouts = dict.fromkeys(("dns", "tcp", "tls", "http", "total"), deadline)
+    # Half, so that a step that hangs is seen to hang before the time of the whole measurement is up.
+    timeouts = dict.fromkeys(("dns", "tcp", "tls", "http"), interval_seconds / 2) | {"total": interval_seconds}
     defaults = {"interval": interval_seconds, "timeouts": timeouts}
+    path = folder / "probes.yaml"
     path.write_text(yaml.safe_dump(merged(merged(written, {"defaults": defaults}), sections), sort_keys=False))
     return path
 
