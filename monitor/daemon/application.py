@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import resource
 import signal
@@ -113,6 +114,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         keeping = [asyncio.create_task(self._keep_house()), asyncio.create_task(self._maintain())]
+        calm_garbage_collection()
         schedule.start()
         self.is_ready = True
         host, port = listener.getsockname()[:2]
@@ -296,6 +298,17 @@ def secrets_of(config: Configuration) -> Iterator[str]:
         token = getattr(vantage, "token", None)
         if token is not None:
             yield token.get_secret_value()
+
+
+def calm_garbage_collection() -> None:
+    """Let the collector leave alone what lives as long as the process, and look at the rest less often.
+
+    Measurements make few cycles and many short-lived values: with the defaults every 700 of these cost a pass, and
+    each tenth of a tenth of those walks over everything that 1,000 targets keep.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def raise_file_limit() -> None:

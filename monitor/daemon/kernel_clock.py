@@ -26,8 +26,10 @@ def clock_offset() -> tuple[float | None, str]:
     """
     timex = _Timex()
     try:
-        ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
-    except (OSError, AttributeError):  # another C library or a sandbox without the call
+        state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+    except (OSError, AttributeError):  # another C library
+        return None, "unknown"
+    if state < 0:  # a sandbox that forbids the call
         return None, "unknown"
     if timex.status & _STA_UNSYNC:
         return None, "unsynchronised"

@@ -1,6 +1,7 @@
 """Plug-ins: the word in probes.yaml is the name of the module, so that no registry can be forgotten."""
 
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
@@ -15,6 +16,7 @@ class UnknownKindError(ValueError):
         self.known = tuple(known)
 
 
+@cache
 def load(package: str, kind: str) -> ModuleType:
     """Import the plug-in module that `kind` names; raises UnknownKindError listing the known kinds."""
     known = sorted(m.name for m in iter_modules(import_module(package).__path__) if not m.name.startswith("_"))

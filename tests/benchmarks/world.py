@@ -14,7 +14,7 @@ from tests.benchmarks.process import running
 
 ADDRESS = "127.0.0.1"
 # Go asks a name server on port 53 only, so blackbox_exporter's has an address of its own.
-NAME_SERVER = "127.0.0.53"
+NAME_SERVER = "127.99.53.1"
 ZONE = "bench.test"
 TEXT = "The quick brown fox"
 PAGE = f"<html><title>Benchmark</title><body>{'<p>Some words of a page.</p>' * 700}{TEXT}</body></html>"  # 20 kB

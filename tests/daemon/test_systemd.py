@@ -57,7 +57,7 @@ def test_watchdog_time_is_in_seconds() -> None:
         {"WATCHDOG_USEC": "soon"},
         {"WATCHDOG_USEC": "-5"},
         {"WATCHDOG_USEC": "\N{SUPERSCRIPT TWO}"},
-        {"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "1"},
+        {"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "0"},
     ],
 )
 def test_no_watchdog_without_a_valid_time_for_this_process(environ: dict[str, str]) -> None:

@@ -3,7 +3,7 @@
 import resource
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 
 import pytest
 
@@ -52,7 +52,11 @@ def full(daemon: Daemon) -> Iterator[None]:
 @contextmanager
 def read_only(daemon: Daemon) -> Iterator[None]:
     with locked(daemon):
+        # The daemon gives up its connection, to open another again and again.
         daemon.wait_for(lambda: daemon.metric("monitor_store_failing"))
+        # While page 1 is in the log, the one in the file is not looked at.
+        with closing(sqlite3.connect(daemon.database)) as db:
+            daemon.wait_for(lambda: len(set(db.execute("PRAGMA wal_checkpoint").fetchone()[1:])) == 1)
         set_write_version(daemon, 3)
     yield
     set_write_version(daemon, 2)
