@@ -35,7 +35,11 @@ _REASON_WORDS: Final = {
 
 def classify(measurement: Measurement, context: Context) -> Verdict:
     """Return the verdict on a measurement; total: every input gets one, and none raises."""
-    facts = Facts(measurement, context)
+    return verdict_on(Facts(measurement, context))
+
+
+def verdict_on(facts: Facts) -> Verdict:
+    """Return the verdict on facts already drawn."""
     rule = next(rule for rule in RULES if rule.when(facts))
     mechanisms = rule.mechanisms(facts)
     confidence = rule.confidence(facts) if callable(rule.confidence) else rule.confidence

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import msgspec
 
 from monitor.classify.context import Context
-from monitor.classify.expected import is_unexpected, symptom
+from monitor.classify.expected import is_unexpected
+from monitor.classify.facts import Facts
 from monitor.classify.fingerprints import FINGERPRINTS, Fingerprint
 from monitor.classify.follow_ups import FollowUpSettings, control_checks, follow_ups
-from monitor.classify.verdict import classify
+from monitor.classify.verdict import verdict_on
 from monitor.config.schema import CONTROL_SITES_PLATFORM
 from monitor.daemon.control_book import ControlBook
 from monitor.daemon.memory import Memory
@@ -32,7 +33,7 @@ from monitor.model.outcome import Outcome
 from monitor.model.seams import Clock, Vantage, VantageError
 from monitor.model.target import Target
 from monitor.model.vantage import VantageCheck, VantageState
-from monitor.model.verdict import Reason, Verdict
+from monitor.model.verdict import Reason
 
 log = logging.getLogger("monitor.run")
 
@@ -109,11 +110,15 @@ class Pipeline:
         Outside the series (`in_series` false: somebody asked once) the detector hears nothing of it.
         """
         run = await self._look(target, vantage, interval_seconds)
-        is_clean = not symptom(run.recording.measurement, run.context)
-        if run.is_ready and (deep or (not is_clean and is_unexpected(run.recording.measurement, run.context))):
-            await self._deepen(run, self.request(target, vantage), vantage)
-        await self._check_afterwards(run, vantage, is_clean=is_clean)
-        outcome = self._conclude(run, target, vantage, in_series=in_series)
+        facts = Facts(run.recording.measurement, run.context)
+        if deep or facts.symptom:
+            if run.is_ready and (deep or is_unexpected(run.recording.measurement, run.context)):
+                await self._deepen(run, self.request(target, vantage), vantage)
+            await self._check_afterwards(run, vantage)
+            facts = Facts(run.recording.measurement, run.context)
+        outcome = self._outcome(run, facts)
+        if in_series:
+            outcome = self._detected(outcome, target, vantage)
         self._memory.learn(outcome)
         self._record(outcome)
         return outcome
@@ -123,8 +128,7 @@ class Pipeline:
         bounds = self._settings.request.limits
         limits = msgspec.structs.replace(bounds, total_seconds=min(bounds.total_seconds, timeout_seconds))
         run = await self._look(target, vantage, 600.0, limits)
-        run.context = msgspec.structs.replace(run.context, state_after=run.context.state_before)
-        return self._conclude(run, target, vantage, in_series=False)
+        return self._outcome(run, Facts(run.recording.measurement, run.context))
 
     def give_up(self, target: Target, vantage: Vantage) -> None:
         """Record that a round failed by a mistake of ours: inconclusive, and never evidence."""
@@ -132,7 +136,7 @@ class Pipeline:
         context = self._context(
             recording, target=target, vantage=vantage, controls=(), before=None, fault=Reason.INTERNAL_ERROR
         )
-        self._record(self._conclude(Round(recording, context), target, vantage, in_series=False))
+        self._record(self._outcome(Round(recording, context), Facts(recording.measurement, context)))
 
     async def _look(
         self, target: Target, vantage: Vantage, control_age_seconds: float, limits: Limits | None = None
@@ -173,6 +177,8 @@ class Pipeline:
             expectation=target.expectation,
             sanity_enabled=self._settings.sanity_enabled,
             state_before=before.state if before else None,
+            # As if the line stayed as it was, until it is checked again: see `_check_afterwards`.
+            state_after=before.state if before else None,
             controls=merged(controls),
             has_control_vantage=bool(self._controls),
             isolation=self._memory.isolation(series, self._clock.now(), self._settings.isolation_seconds),
@@ -225,32 +231,28 @@ class Pipeline:
             self._unrelated[vantage.info.name] = self._clock.monotonic(), address
         return msgspec.structs.replace(settings, unrelated_address=address)
 
-    async def _check_afterwards(self, run: Round, vantage: Vantage, *, is_clean: bool) -> None:
-        """Check the line again, unless the round itself proved that it works."""
-        context = run.context
-        if not self._settings.sanity_enabled or context.fault is not None:
-            return
-        state = context.state_before
-        if state is VantageState.ONLINE and not is_clean:
-            state = (await self._sanity.since(vantage, self._clock.monotonic())).state
-        run.context = msgspec.structs.replace(context, state_after=state)
+    async def _check_afterwards(self, run: Round, vantage: Vantage) -> None:
+        """Check the line again; a clean round needs no such check, since it proved the line itself."""
+        if run.is_ready and self._settings.sanity_enabled:
+            after = await self._sanity.since(vantage, self._clock.monotonic())
+            run.context = msgspec.structs.replace(run.context, state_after=after.state)
 
-    def _conclude(self, run: Round, target: Target, vantage: Vantage, *, in_series: bool) -> Outcome:
-        measurement, context = run.recording.measurement, run.context
-        verdict = classify(measurement, context)
-        outcome = Outcome(
+    def _outcome(self, run: Round, facts: Facts) -> Outcome:
+        context = run.context
+        return Outcome(
             recording=run.recording,
-            verdict=verdict,
+            verdict=verdict_on(facts),
             control_ids=run.control_ids,
-            isolation_id=context.isolation.id if context.isolation else None,
+            isolation_id=facts.isolation.measurement.id if facts.isolation else None,
             state_before=context.state_before,
             state_after=context.state_after,
         )
-        return self._detected(outcome, verdict, target, vantage) if in_series else outcome
 
-    def _detected(self, outcome: Outcome, verdict: Verdict, target: Target, vantage: Vantage) -> Outcome:
+    def _detected(self, outcome: Outcome, target: Target, vantage: Vantage) -> Outcome:
         """Return the outcome with what the detector makes of it, and the incident that it opens, changes or closes."""
-        measurement = outcome.recording.measurement
+        measurement, verdict = outcome.recording.measurement, outcome.verdict
+        if verdict is None:
+            return outcome
         at = measurement.started_at
         before = self._memory.detector((target.name, vantage.info.name), measurement.network)
         state, transition = step(before, verdict, measurement, at)
