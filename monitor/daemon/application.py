@@ -263,7 +263,7 @@ class Daemon:
         while True:
             self.exporter.set_store(self.store.health())
             self.exporter.in_flight(self._in_flight)
-            systemd.notify(systemd.WATCHDOG)
+            systemd.notify(f"{systemd.WATCHDOG}\nSTATUS={self._in_flight} of {len(self.station.assignments)} running")
             await asyncio.sleep(pause)
 
     async def _maintain(self) -> None:
