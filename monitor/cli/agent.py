@@ -66,9 +66,9 @@ def serve_command(
     concurrency: int,
     no_sanity: bool,
 ) -> None:
-    """Serve measurements over TLS with a certificate made on first use; its fingerprint is printed.
+    """Serve measurements over TLS to holders of the token.
 
-    Only callers with the token are answered, and only public addresses are measured.
+    The certificate is made on first use; its fingerprint is printed. Only public addresses are measured.
     """
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit():

@@ -28,7 +28,10 @@ def command(
     targets: Sequence[str],
     vantages: Sequence[str],
 ) -> None:
-    """Write measurements with observations, context, digest and every verdict, oldest first."""
+    """Write what is stored as JSON lines, oldest first.
+
+    Each line is one measurement with observations, context, digest and every verdict.
+    """
     with stored(config_path) as (_, reader):
         for row in reader.export(since=since, until=until, targets=targets, vantages=vantages):
             click.echo(msgspec.json.encode(row))

@@ -32,7 +32,7 @@ def command(
     limit: int,
     as_json: bool,
 ) -> None:
-    """Show the measurements of TARGET with their verdicts, newest first."""
+    """Show measurements of TARGET and verdicts, newest first."""
     with stored(config_path) as (_, reader):
         rows = reader.history(target, vantage, since=since, until=until, limit=limit)
     if as_json:

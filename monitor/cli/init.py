@@ -18,7 +18,10 @@ _NAME = "probes.yaml"
 @accept_risks_option
 @click.pass_context
 def command(ctx: click.Context, folder: Path, *, accept_risks: bool) -> None:
-    """Write a commented probes.yaml into DIR (default: here), never over an existing one."""
+    """Write a commented probes.yaml into DIR, by default here.
+
+    One that exists is left as it is.
+    """
     path = folder / _NAME
     if path.exists():
         click.echo(f"{path} exists already and was left as it is.", err=True)

@@ -31,9 +31,12 @@ from monitor.store.connection import StoreError
 def command(
     ctx: click.Context, url_or_target: str, config_path: Path, vantages: Sequence[str], *, deep: bool, as_json: bool
 ) -> None:
-    """Measure URL_OR_TARGET once from each vantage, say what was seen at each layer and what it means.
+    """Measure URL_OR_TARGET now, layer by layer.
 
-    The measurements are stored. Exit status: 0 accessible from all, 1 any other verdict, 3 inconclusive only.
+    Says what was seen from each vantage and what it means. The measurements are stored.
+
+    Exit status: 0 accessible from all, 1 any other verdict, 2 a mistake in command or configuration, 3 nothing worse
+    than inconclusive.
     """
     config = load(config_path, os.environ)
     unknown = [name for name in vantages if name not in config.vantages]

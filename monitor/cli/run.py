@@ -22,7 +22,10 @@ from monitor.store.connection import StoreError
 @accept_risks_option
 @click.pass_context
 def command(ctx: click.Context, config_path: Path, *, accept_risks: bool) -> None:
-    """Measure on a schedule, store, export metrics and answer HTTP until SIGTERM or Ctrl-C."""
+    """Run the daemon until SIGTERM or Ctrl-C.
+
+    It measures on a schedule, stores, exports metrics and answers HTTP.
+    """
     clock = SystemClock()
     config = load(config_path, os.environ)
     if not seek_consent(config.storage.path.parent, clock.now(), accept_risks=accept_risks):

@@ -102,7 +102,9 @@ def command() -> None:
 )
 @accept_risks_option
 def install(root: Path, program: Path | None, *, accept_risks: bool) -> None:
-    """Write the unit, its user and a first configuration, enable and start it.
+    """Write the unit, enable and start it.
+
+    Its user and a first configuration are written too.
 
     Done again it renews the unit and restarts the service; an existing configuration is never touched.
     """
@@ -139,7 +141,10 @@ def install(root: Path, program: Path | None, *, accept_risks: bool) -> None:
 @command.command()
 @_root
 def status(root: Path) -> None:
-    """Say whether the service is installed and runs, and where everything lies; ends with 2 unless it does."""
+    """Say whether the service runs, and where all lies.
+
+    Ends with 2 unless it is installed and runs.
+    """
     host = Host(root.resolve())
     if not host.path(unit.UNIT_PATH).exists():
         raise Refusal(f"{unit.UNIT} is not installed: monitor service install")
@@ -157,7 +162,10 @@ def status(root: Path) -> None:
 @command.command()
 @_root
 def uninstall(root: Path) -> None:
-    """Stop and remove the service; the configuration, the data and their user stay."""
+    """Stop and remove the service; its data stay.
+
+    So do the configuration and the user.
+    """
     host = _changeable(root)
     if not host.path(unit.UNIT_PATH).exists():
         raise Refusal(f"{unit.UNIT} is not installed.")

@@ -20,7 +20,7 @@ from monitor.model.vantage import Role
 @click.option("--at", type=INSTANT, help="As it was then; now by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def command(config_path: Path, at: datetime | None, *, as_json: bool) -> None:
-    """Show each target at each vantage: status, since when, how, and why where it is inconclusive."""
+    """Show how each target stands, since when, and why."""
     with stored(config_path) as (config, reader):
         states = reader.latest(at)
     if as_json:

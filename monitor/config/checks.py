@@ -38,8 +38,6 @@ def complaints_about(config: Configuration, declared_vantages: Iterable[str]) ->
         if url in urls:
             yield Complaint((*path, "url"), f"{urls[url]} already measures this address")
         urls.setdefault(url, name)
-        if target.expect.until == "tls" and target.url[:5].lower() == "http:":
-            yield Complaint((*path, "expect"), "an http:// address has no TLS handshake to expect; use https://")
         if target.probe not in probe_kinds:
             yield Complaint((*path, "probe"), f"unknown kind {target.probe!r}; known: {', '.join(probe_kinds)}")
         if target.interval is not None:

@@ -29,7 +29,6 @@ _BUNDLES: Final = (
     "/etc/ssl/cert.pem",
 )  # fmt: skip
 _REMEMBERED: Final = 8192
-_NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which pyOpenSSL does not name
 _WRONG_NAME, _WRONG_ADDRESS = 62, 64  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _EXPIRED, _NOT_YET_VALID = 10, 9
 _UNFIT, _WEAK_KEY, _WEAK_DIGEST, _UNREADABLE = 26, 66, 68, 7
@@ -57,12 +56,10 @@ class TrustStore:
     def __init__(self, pem: bytes) -> None:
         """Take the authorities of `pem`, concatenated certificates; raises ValueError if it holds none."""
         self.digest: Final = hashlib.sha256(pem).hexdigest()
-        authorities = [crypto.X509.from_cryptography(each) for each in x509.load_pem_x509_certificates(pem)]
-        self._timed, self._timeless = crypto.X509Store(), crypto.X509Store()
-        self._timeless.set_flags(_NO_CHECK_TIME)
-        for store in (self._timed, self._timeless):
-            for authority in authorities:
-                store.add_cert(authority)
+        authorities = map(crypto.X509.from_cryptography, x509.load_pem_x509_certificates(pem))
+        self._store = crypto.X509Store()
+        for authority in authorities:
+            self._store.add_cert(authority)
         self._reports: dict[tuple[tuple[str, ...], str], CertificateReport] = {}
 
     @classmethod
@@ -95,7 +92,7 @@ class TrustStore:
         try:
             certificates = [x509.load_der_x509_certificate(der) for der in chain]
             foreign = [crypto.X509.from_cryptography(each) for each in certificates]
-            codes, path = self._chain_codes(foreign, now)
+            codes, path = self._verify(foreign, now)
             leaf = certificates[0]
             covers = covers_name(leaf, name)
             codes += [] if covers else [_WRONG_NAME if _address(name) is None else _WRONG_ADDRESS]
@@ -119,18 +116,18 @@ class TrustStore:
             holds_until=min((date for date in boundaries if date > now), default=float("inf")),
         )
 
-    def _chain_codes(self, chain: list[crypto.X509], now: float) -> tuple[list[int], list[crypto.X509]]:
-        """Return OpenSSL's verify codes (none if all is well) and the path it built.
+    def _verify(self, chain: list[crypto.X509], now: float) -> tuple[list[int], list[crypto.X509]]:
+        """Return OpenSSL's verify code (none if all is well) and the path it built.
 
-        Dates are left out only when the chain fails with them: a path of valid certificates is preferred where a peer
-        also presents an expired one.
+        It looks for an authority before it looks at dates, so that an expired certificate hides no unknown issuer, and
+        prefers a path of valid certificates where the peer also presents an expired one.
         """
-        self._timed.set_time(datetime.fromtimestamp(now, UTC))
-        code, path = _verify(self._timed, chain)
-        if code == 0:
-            return [], path
-        timeless_code, timeless_path = _verify(self._timeless, chain)
-        return [timeless_code or code], timeless_path
+        self._store.set_time(datetime.fromtimestamp(now, UTC))
+        context = crypto.X509StoreContext(self._store, chain[0], chain[1:])
+        try:
+            return [], context.get_verified_chain()
+        except crypto.X509StoreContextError as error:
+            return [int(error.errors[0])], []
 
 
 def covers_name(leaf: x509.Certificate, name: str) -> bool:
@@ -151,14 +148,6 @@ def _matches(pattern: str, name: str) -> bool:
         return pattern == name
     first, _, rest = name.partition(".")
     return bool(first) and rest == pattern[2:] and "." in rest
-
-
-def _verify(store: crypto.X509Store, chain: list[crypto.X509]) -> tuple[int, list[crypto.X509]]:
-    context = crypto.X509StoreContext(store, chain[0], chain[1:])
-    try:
-        return 0, context.get_verified_chain()
-    except crypto.X509StoreContextError as error:
-        return int(error.errors[0]), []
 
 
 def _unfitness(leaf: x509.Certificate) -> list[int]:

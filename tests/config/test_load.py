@@ -356,11 +356,3 @@ def test_digest_names_what_is_measured_and_neither_secrets_nor_folders(tmp_path:
 def test_no_text_raises_anything_but_problems(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     with pytest.raises(ConfigError):
         loaded(tmp_path_factory.getbasetemp(), text)
-
-
-def test_a_handshake_cannot_be_expected_of_a_cleartext_address(tmp_path: Path) -> None:
-    text = SOUND.replace("https://x.com/", "{url: http://x.com/, expect: tls}")
-    assert problems(tmp_path, text) == [
-        "probes.yaml:6: platforms.x.targets.x-home.expect: "
-        "an http:// address has no TLS handshake to expect; use https://"
-    ]
