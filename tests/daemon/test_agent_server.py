@@ -16,8 +16,8 @@ import httpx
 import msgspec
 import pytest
 import trustme
-from pydantic import SecretStr
 
+from monitor.config.fields import Referenced
 from monitor.config.schema import AgentOptions, SanityConfig
 from monitor.daemon.agent_server import CEILING, MAX_REQUEST_BYTES, bounded
 from monitor.model.identifier import MeasurementIds
@@ -77,7 +77,11 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
 
 def vantage(url: str, fingerprint: str, token: str = TOKEN) -> AgentVantage:
     options = AgentOptions(
-        kind="agent", url=url, token=SecretStr(token), fingerprint=fingerprint or None, resolvers=("udp://127.0.0.9:5",)
+        kind="agent",
+        url=url,
+        token=Referenced(token),
+        fingerprint=fingerprint or None,
+        resolvers=("udp://127.0.0.9:5",),
     )
     context = RunContext(software="test", config_digest="", ca_digest="", hello_profile="")
     parts = Parts(
@@ -131,12 +135,13 @@ def test_without_the_token_nothing_is_answered(agent: Agent, path: str, token: s
         asked(agent.vantage(token=token or "none"), Request(target=PUBLIC))
 
 
-def test_an_agent_with_another_certificate_is_told_nothing(tmp_path: Path) -> None:
+def test_an_agent_with_another_certificate_is_told_nothing() -> None:
     """Whoever stands in between shows a certificate of his own, and must not learn the token."""
     heard: list[bytes] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
 
         def stand_in_between() -> None:
             accepted, _ = listener.accept()
@@ -145,7 +150,7 @@ def test_an_agent_with_another_certificate_is_told_nothing(tmp_path: Path) -> No
 
         thread = threading.Thread(target=stand_in_between)
         thread.start()
-        url = "https://127.0.0.1:{}".format(listener.getsockname()[1])
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises(VantageError, match="another fingerprint"):
             asked(vantage(url, "ab" * 32), Request(target=PUBLIC))
         thread.join()
