@@ -76,7 +76,7 @@ class Defaults(Section):
     """What every target has unless it says otherwise."""
 
     interval: Deadline = 300.0
-    jitter: Annotated[Share, Field(lt=1)] = 0.1
+    jitter: Annotated[Share, Field(lt=0.5)] = 0.1  # at half an interval two runs could meet
     timeouts: Timeouts = Timeouts()
     body_limit: Annotated[Bytes, Field(ge=1024, le=16 * 1024 * 1024)] = 65_536
     redirects: Annotated[Whole, Field(ge=0, le=10)] = 10

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import os
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,12 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from monitor.config.schema import Defaults, DirectOptions, SanityConfig
-from monitor.daemon.listen import listening_socket
-from monitor.daemon.station import run_context
+from monitor.daemon.listen import Server, listening_socket
+from monitor.daemon.logs import printable
+from monitor.daemon.run_contexts import RunContexts
 from monitor.model.identifier import MeasurementIds
 from monitor.model.measurement import Limits, Request
 from monitor.model.seams import Clock, Vantage
@@ -34,6 +36,8 @@ from monitor.vantages._parts import Parts
 MAX_REQUEST_BYTES = 256 * 1024
 MAX_FOLLOW_UPS = 64
 MAX_TEXT = 2048
+MAX_WAIT_SECONDS = 20.0
+STOP_SECONDS = 10
 CEILING = Limits(
     dns_seconds=10,
     dns_listen_seconds=5,
@@ -84,12 +88,14 @@ class AgentSettings:
 async def serve(settings: AgentSettings, environ: Mapping[str, str], clock: Clock, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError if the place cannot be listened on or files cannot be used."""
     trust = TrustStore.load(settings.ca_file, environ)
+    contexts = RunContexts(clock)
+    contexts.use("", trust)
     defaults = Defaults()
     parts = Parts(
         clock=clock,
         trust=trust,
         ids=MeasurementIds(),
-        context=run_context("", trust),
+        context=contexts.current,
         sanity=settings.sanity,
         limits=CEILING,
         allowed_bogons=settings.allowed_bogons,
@@ -107,7 +113,18 @@ async def serve(settings: AgentSettings, environ: Mapping[str, str], clock: Cloc
         concurrency=settings.concurrency,
     )
     listener = listening_socket(settings.listen)
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False, loop="none")
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        loop="none",
+    )
+    server = Server(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
     place = "{}:{}".format(*listener.getsockname()[:2])
     if settings.folder is not None:
         certificate, key, fingerprint = certificate_at(settings.folder, clock.now())
@@ -116,7 +133,7 @@ async def serve(settings: AgentSettings, environ: Mapping[str, str], clock: Cloc
         say(f"Fingerprint {fingerprint}")
     else:
         say(f"Listening on http://{place} without TLS")
-    await uvicorn.Server(config).serve(sockets=[listener])
+    await server.serve(sockets=[listener])
 
 
 def create_agent_app(
@@ -145,10 +162,10 @@ def create_agent_app(
             return refused
         try:
             request = bounded(msgspec.json.decode(await _body(http_request), type=Request), allowed_bogons)
-        except (msgspec.MsgspecError, ValueError) as error:
-            return Response(f"{error}\n", 400)
-        async with slots:
-            return _answer(await vantage.measure(request))
+            async with slots:
+                return _answer(await vantage.measure(request))
+        except (msgspec.MsgspecError, ValueError) as error:  # a URL, resolver or kind of probe may be none
+            return PlainTextResponse(f"{printable(str(error))}\n", 400)
 
     async def check(http_request: HttpRequest) -> Response:
         if refused := refusal(http_request):
@@ -184,7 +201,13 @@ def bounded(request: Request, allowed_bogons: tuple[str, ...]) -> Request:
     limits = {
         name: max(0, min(getattr(request.limits, name), getattr(CEILING, name))) for name in CEILING.__struct_fields__
     }
-    return msgspec.structs.replace(request, limits=Limits(**limits), allowed_bogons=allowed_bogons)
+    follow_ups = tuple(
+        msgspec.structs.replace(one, wait_seconds=max(0, min(one.wait_seconds, MAX_WAIT_SECONDS)))
+        for one in request.follow_ups
+    )
+    return msgspec.structs.replace(
+        request, limits=Limits(**limits), follow_ups=follow_ups, allowed_bogons=allowed_bogons
+    )
 
 
 def certificate_at(folder: Path, now: datetime) -> tuple[Path, Path, str]:

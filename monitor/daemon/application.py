@@ -1,7 +1,6 @@
 """The daemon: one process that measures on a schedule, stores, exports and answers HTTP until it is told to stop."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import resource
@@ -18,9 +17,10 @@ from monitor.config.load import load
 from monitor.config.problem import ConfigError
 from monitor.config.schema import Configuration
 from monitor.daemon import systemd
-from monitor.daemon.listen import listening_socket
+from monitor.daemon.listen import Server, listening_socket
 from monitor.daemon.logs import Redaction
 from monitor.daemon.memory import Memory
+from monitor.daemon.run_contexts import RunContexts
 from monitor.daemon.schedule import Entry, Schedule
 from monitor.daemon.services import DaemonServices
 from monitor.daemon.station import Listeners, Station, build_station
@@ -41,6 +41,7 @@ log = logging.getLogger("monitor.daemon")
 
 STOP_SECONDS = 10.0
 HOUSEKEEPING_SECONDS = 5.0
+FIRST_MAINTENANCE_SECONDS = 60.0  # also for a daemon that never lives an hour
 MAINTENANCE_SECONDS = 3600.0
 
 
@@ -62,6 +63,7 @@ class Daemon:
         self._say = say
         self._stopping = asyncio.Event()
         self._ids = MeasurementIds()
+        self._contexts = RunContexts(clock)
         self._memory = Memory()
         self._in_flight = 0
         self.exporter = Exporter(monitor.__version__, RULES_VERSION)
@@ -97,7 +99,7 @@ class Daemon:
         self._schedule = schedule = Schedule(self._clock, self._round, self.exporter.started, self._skipped)
         self._put_in_use(None)
         services = DaemonServices(self, self._clock)
-        server = _Server(
+        server = Server(
             uvicorn.Config(
                 create_app(services),
                 log_config=None,
@@ -173,6 +175,7 @@ class Daemon:
             clock=self._clock,
             ids=self._ids,
             trust=TrustStore.load(config.tls.ca_file, self._environ),
+            contexts=self._contexts,
             memory=self._memory,
             listeners=Listeners(on_outcome=self._on_outcome, on_check=self._on_check),
             previous=previous,
@@ -268,16 +271,11 @@ class Daemon:
 
     async def _maintain(self) -> None:
         """Roll up and clean up now and then, in the writer's own time."""
+        pause = FIRST_MAINTENANCE_SECONDS
         while True:
-            await asyncio.sleep(MAINTENANCE_SECONDS)
+            await asyncio.sleep(pause)
+            pause = MAINTENANCE_SECONDS
             self.store.maintain(self._clock.now(), self.station.config.storage.retention)
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to the daemon, which stops the measurements first."""
-        yield
 
 
 def needs_restart(before: Configuration, now: Configuration) -> list[str]:

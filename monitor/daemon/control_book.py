@@ -1,6 +1,7 @@
 """The latest measurement of each target by each control vantage."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -9,6 +10,8 @@ from monitor.daemon.sanity_book import SanityBook
 from monitor.model.measurement import FollowUp, Measurement, Recording, Request
 from monitor.model.seams import Clock, Vantage, VantageError
 from monitor.model.vantage import VantageState
+
+log = logging.getLogger("monitor.control")
 
 # Within the same round: a control older than this explains a failure but does not decide.
 FRESH_SECONDS = 60.0
@@ -24,7 +27,7 @@ class ControlBook:
         self,
         clock: Clock,
         controls: Sequence[Vantage],
-        sanity: SanityBook | None,
+        sanity: SanityBook,
         on_recording: Callable[[Recording], None],
     ) -> None:
         self._clock = clock
@@ -66,7 +69,7 @@ class ControlBook:
         async with self._locks.setdefault(key, asyncio.Lock()):
             if (known := self._latest.get(key)) and known[0] >= self._clock.monotonic() - max_age_seconds:
                 return known[1]
-            if self._sanity and (await self._sanity.recent(vantage)).state is not VantageState.ONLINE:
+            if (await self._sanity.recent(vantage)).state is not VantageState.ONLINE:
                 return None
             began = self._clock.monotonic()
             measurement = await self._measure(vantage, request)
@@ -77,7 +80,8 @@ class ControlBook:
     async def _measure(self, vantage: Vantage, request: Request) -> Measurement | None:
         try:
             recording = await vantage.measure(request)
-        except VantageError:
+        except VantageError as error:
+            log.warning("a control gave nothing", extra={"vantage": vantage.info.name, "why": str(error)})
             return None
         self._on_recording(recording)
         return recording.measurement

@@ -1,6 +1,20 @@
-"""Listening sockets."""
+"""Listening sockets, and a server that leaves the signals to its owner."""
 
+import contextlib
+import os
 import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+
+class Server(uvicorn.Server):
+    """Serves until `should_exit` is set."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone: uvicorn would end the process with them, and not with 0."""
+        yield
 
 
 def listening_socket(listen: str) -> socket.socket:
@@ -12,4 +26,5 @@ def listening_socket(listen: str) -> socket.socket:
             (host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
         )
     except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {listen}: {error.strerror}") from error
+        # Without errno, which would stand before the sentence; asyncio and uvloop add theirs to strerror.
+        raise OSError(f"cannot listen on {listen}: {os.strerror(error.errno or 0)}") from error

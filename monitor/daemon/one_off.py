@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from monitor.config.plan import plan
 from monitor.config.schema import Configuration
 from monitor.daemon.memory import Memory
+from monitor.daemon.run_contexts import RunContexts
 from monitor.daemon.station import Listeners, build_station
 from monitor.daemon.store_events import tell
 from monitor.model.identifier import MeasurementIds
@@ -69,6 +70,7 @@ async def measure_once(
             clock=clock,
             ids=MeasurementIds(),
             trust=TrustStore.load(config.tls.ca_file, environ),
+            contexts=RunContexts(clock),
             memory=memory,
             listeners=Listeners(on_outcome=on_outcome, on_check=on_check),
         )

@@ -37,9 +37,10 @@ from monitor.model.verdict import Reason
 
 log = logging.getLogger("monitor.run")
 
-# Routine and deep run together end within a minute (measurement.md section 1).
-DEEP_SECONDS = 55.0
+# Routine and deep run together, their controls included, end within a minute.
+ROUND_SECONDS = 60.0
 UNRELATED_SECONDS = 3600.0
+# How long a round waits, from its start, for a control that hangs.
 CONTROL_SECONDS = 15.0
 
 
@@ -53,7 +54,6 @@ class Settings:
     unrelated_host: str  # resolved when first needed
     deep_limits: Limits
     isolation_seconds: float
-    sanity_enabled: bool
     fingerprints: tuple[Fingerprint, ...] = FINGERPRINTS
 
 
@@ -64,12 +64,13 @@ class Round:
     recording: Recording
     context: Context
     control_ids: tuple[int, ...] = ()
+    spent_seconds: float = 0.0  # by the routine measurement and its controls
 
     @property
     def is_ready(self) -> bool:
         """Whether the vantage was fit for use when the round began; without that no follow-up says anything."""
         context = self.context
-        return context.fault is None and (not context.sanity_enabled or context.state_before is VantageState.ONLINE)
+        return context.fault is None and context.state_before is VantageState.ONLINE
 
 
 class Pipeline:
@@ -141,9 +142,10 @@ class Pipeline:
     async def _look(
         self, target: Target, vantage: Vantage, control_age_seconds: float, limits: Limits | None = None
     ) -> Round:
-        before = await self._sanity.recent(vantage) if self._settings.sanity_enabled else None
+        before = await self._sanity.recent(vantage)
         request = self.request(target, vantage)
-        asking = asyncio.ensure_future(self._controls.fresh(request, control_age_seconds))
+        began = self._clock.monotonic()
+        asking = asyncio.ensure_future(self._control(request, control_age_seconds))
         fault: Reason | None = None
         try:
             recording = await vantage.measure(msgspec.structs.replace(request, limits=limits or request.limits))
@@ -153,14 +155,20 @@ class Pipeline:
         except BaseException:
             asking.cancel()
             raise
-        # A control that hangs delays nothing but itself; its answer serves the next round.
-        await asyncio.wait([asking], timeout=CONTROL_SECONDS)
+        # A control that hangs delays a round by so much at most; its answer serves the next one.
+        await asyncio.wait([asking], timeout=max(0.0, CONTROL_SECONDS - (self._clock.monotonic() - began)))
         # Not asked anew where there is an answer: a control young enough when the round began may be too old by now.
         controls = asking.result() if asking.done() else self._controls.known(target.name, control_age_seconds)
         context = self._context(
             recording, target=target, vantage=vantage, controls=controls, before=before, fault=fault
         )
-        return Round(recording, context, ids_of(controls))
+        return Round(recording, context, ids_of(controls), self._clock.monotonic() - began)
+
+    async def _control(self, request: Request, max_age_seconds: float) -> tuple[Measurement, ...]:
+        """Return the controls of a target; a control site is itself what the line is compared with."""
+        if request.target.platform == CONTROL_SITES_PLATFORM:
+            return ()
+        return await self._controls.fresh(request, max_age_seconds)
 
     def _context(
         self,
@@ -175,7 +183,6 @@ class Pipeline:
         series = (target.name, vantage.info.name)
         return Context(
             expectation=target.expectation,
-            sanity_enabled=self._settings.sanity_enabled,
             state_before=before.state if before else None,
             # As if the line stayed as it was, until it is checked again: see `_check_afterwards`.
             state_after=before.state if before else None,
@@ -196,7 +203,7 @@ class Pipeline:
         deep_request = msgspec.structs.replace(request, limits=self._settings.deep_limits)
         async with self._deep_slots:
             try:
-                async with asyncio.timeout(DEEP_SECONDS):
+                async with asyncio.timeout(ROUND_SECONDS - run.spent_seconds):
                     checks = control_checks(run.recording.measurement, deep_request.allowed_bogons)
                     if fresh := await self._controls.extended(deep_request, checks):
                         run.context = msgspec.structs.replace(run.context, controls=merged(fresh))
@@ -233,7 +240,7 @@ class Pipeline:
 
     async def _check_afterwards(self, run: Round, vantage: Vantage) -> None:
         """Check the line again; a clean round needs no such check, since it proved the line itself."""
-        if run.is_ready and self._settings.sanity_enabled:
+        if run.is_ready:
             after = await self._sanity.since(vantage, self._clock.monotonic())
             run.context = msgspec.structs.replace(run.context, state_after=after.state)
 

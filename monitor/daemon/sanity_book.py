@@ -1,10 +1,13 @@
 """The latest sanity check of each vantage, shared by all its targets."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from monitor.model.seams import Clock, Vantage, VantageError
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageState
+
+log = logging.getLogger("monitor.vantage")
 
 
 class SanityBook:
@@ -51,8 +54,14 @@ class SanityBook:
     async def _check(self, vantage: Vantage) -> VantageCheck:
         try:
             return await vantage.check()
-        except VantageError:
-            return VantageCheck(vantage=vantage.info.name, started_at=self._clock.now(), state=VantageState.OFFLINE)
+        except VantageError as error:
+            log.warning("a vantage cannot be used", extra={"vantage": vantage.info.name, "why": str(error)})
+            return VantageCheck(
+                vantage=vantage.info.name,
+                started_at=self._clock.now(),
+                state=VantageState.OFFLINE,
+                notes=(str(error),),
+            )
 
 
 def _moved(before: NetworkIdentity, after: NetworkIdentity) -> bool:

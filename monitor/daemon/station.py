@@ -3,17 +3,17 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-import monitor
 from monitor.classify.follow_ups import FollowUpSettings
 from monitor.config.assignment import Assignment
 from monitor.config.digest import digest
 from monitor.config.plan import Plan, limits_of, plan
-from monitor.config.schema import Configuration, VantageConfig
+from monitor.config.schema import Configuration
 from monitor.daemon.control_book import ControlBook
-from monitor.daemon.kernel_clock import clock_offset
 from monitor.daemon.memory import Memory
 from monitor.daemon.pipeline import Pipeline, Settings
+from monitor.daemon.run_contexts import RunContexts
 from monitor.daemon.sanity_book import SanityBook
 from monitor.model.identifier import MeasurementIds
 from monitor.model.measurement import Limits, Measurement, Request, RunContext
@@ -22,7 +22,6 @@ from monitor.model.seams import Clock, Vantage
 from monitor.model.target import Target
 from monitor.model.vantage import Role, VantageCheck
 from monitor.network.certificates import TrustStore
-from monitor.network.handshake import HELLO_PROFILE
 from monitor.vantages import build
 from monitor.vantages._parts import Parts
 
@@ -45,6 +44,7 @@ class Station:
 
     config: Configuration
     config_digest: str
+    ca_digest: str
     plan: Plan
     targets: Mapping[str, Target]
     assignments: Mapping[tuple[str, str], Assignment]  # by target and vantage
@@ -65,6 +65,7 @@ def build_station(
     clock: Clock,
     ids: MeasurementIds,
     trust: TrustStore,
+    contexts: RunContexts,
     memory: Memory,
     listeners: Listeners,
     previous: Station | None = None,
@@ -72,27 +73,33 @@ def build_station(
     """Build the parts; vantages whose configuration is unchanged are those of `previous`. Nothing is connected yet."""
     digest_ = digest(config)
     planned = plan(config)
-    context = run_context(digest_, trust)
+    contexts.use(digest_, trust)
     parts = Parts(
         clock=clock,
         trust=trust,
         ids=ids,
-        context=context,
+        context=contexts.current,
         sanity=config.sanity,
         limits=limits_of(config),
         allowed_bogons=config.network.allowed_bogons,
         cleartext_user_agent=config.defaults.cleartext_user_agent,
         geo_database=config.geo.database,
     )
-    vantages = {name: build(name, written, parts) for name, written in config.vantages.items()}
+    kept = previous.vantages if previous and _same_surroundings(previous, config, trust) else {}
+    vantages = {
+        name: kept[name]
+        if previous and previous.config.vantages.get(name) == written and name in kept
+        else build(name, written, parts)
+        for name, written in config.vantages.items()
+    }
     sanity = previous.sanity if previous else SanityBook(clock, config.sanity.max_age, listeners.on_check)
-    for name, written in config.vantages.items():
-        if previous and not _same_place(previous.config, config, name, written):
+    for name, vantage in vantages.items():
+        if previous and previous.vantages.get(name) is not vantage:
             sanity.forget(name)
     controls = ControlBook(
         clock,
         [one for one in vantages.values() if one.info.role is Role.CONTROL],
-        sanity if config.sanity.enabled else None,
+        sanity,
         lambda recording: listeners.on_outcome(Outcome(recording=recording)),
     )
     pipeline = Pipeline(
@@ -103,11 +110,12 @@ def build_station(
         memory=memory,
         record=listeners.on_outcome,
         deep_slots=asyncio.Semaphore(config.follow_ups.concurrency),
-        nothing_seen=lambda target, vantage: _nothing_seen(target, vantage, clock, ids, context),
+        nothing_seen=lambda target, vantage: _nothing_seen(target, vantage, clock.now(), ids, contexts.current()),
     )
     return Station(
         config=config,
         config_digest=digest_,
+        ca_digest=trust.digest,
         plan=planned,
         targets={one.target.name: one.target for one in planned.assignments},
         assignments={(one.target.name, one.vantage_name): one for one in planned.assignments},
@@ -143,20 +151,6 @@ def settings_of(config: Configuration) -> Settings:
         unrelated_host=host.strip("[]"),
         deep_limits=_deep(routine),
         isolation_seconds=wanted.refresh,
-        sanity_enabled=config.sanity.enabled,
-    )
-
-
-def run_context(config_digest: str, trust: TrustStore) -> RunContext:
-    """Return what every measurement under this configuration shares."""
-    offset, source = clock_offset()
-    return RunContext(
-        software=f"access-monitor/{monitor.__version__}",
-        config_digest=config_digest,
-        ca_digest=trust.digest,
-        hello_profile=HELLO_PROFILE,
-        clock_offset_seconds=offset,
-        clock_source=source,
     )
 
 
@@ -167,15 +161,22 @@ def _deep(routine: Limits) -> Limits:
     )
 
 
-def _same_place(before: Configuration, now: Configuration, name: str, written: VantageConfig) -> bool:
-    return before.vantages.get(name) == written and before.sanity == now.sanity and before.network == now.network
+def _same_surroundings(previous: Station, config: Configuration, trust: TrustStore) -> bool:
+    """Tell whether what all vantages are built from is unchanged; then those whose own keys are, too, live on."""
+    before = previous.config
+    return (
+        previous.ca_digest == trust.digest
+        and before.sanity == config.sanity
+        and before.network == config.network
+        and before.geo == config.geo
+        and before.defaults == config.defaults
+    )
 
 
 def _nothing_seen(
-    target: Target, vantage: Vantage, clock: Clock, ids: MeasurementIds, context: RunContext
+    target: Target, vantage: Vantage, at: datetime, ids: MeasurementIds, context: RunContext
 ) -> Measurement:
     """Return a measurement without observations: the vantage could not be used at all."""
-    at = clock.now()
     return Measurement(
         id=ids.new(at),
         target=target.name,

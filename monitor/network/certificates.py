@@ -7,6 +7,7 @@ one of the certificates begins or ends; a target that is measured again costs a 
 
 import hashlib
 import ipaddress
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ _BUNDLES: Final = (
     "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )  # fmt: skip
+_PEM: Final = re.compile(b"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _REMEMBERED: Final = 8192
 _WRONG_NAME, _WRONG_ADDRESS = 62, 64  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _EXPIRED, _NOT_YET_VALID = 10, 9
@@ -56,10 +58,16 @@ class TrustStore:
     def __init__(self, pem: bytes) -> None:
         """Take the authorities of `pem`, concatenated certificates; raises ValueError if it holds none."""
         self.digest: Final = hashlib.sha256(pem).hexdigest()
-        authorities = map(crypto.X509.from_cryptography, x509.load_pem_x509_certificates(pem))
         self._store = crypto.X509Store()
-        for authority in authorities:
-            self._store.add_cert(authority)
+        # Read by OpenSSL: `cryptography` warns of the serial numbers of some old authorities, and means to refuse them.
+        authorities = _PEM.findall(pem)
+        try:
+            for authority in authorities:
+                self._store.add_cert(crypto.load_certificate(crypto.FILETYPE_PEM, authority))
+        except crypto.Error as error:
+            raise ValueError("a certificate authority cannot be read") from error
+        if not authorities:
+            raise ValueError("no certificate in PEM form is in it")
         self._reports: dict[tuple[tuple[str, ...], str], CertificateReport] = {}
 
     @classmethod

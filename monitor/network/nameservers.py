@@ -2,7 +2,7 @@
 
 import ipaddress
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -32,7 +32,7 @@ class Resolver:
         return None if is_address(self.host) else self.host
 
 
-@cache
+@lru_cache(maxsize=1024)  # bounded: an agent's callers name what they want
 def resolver_of(text: str) -> Resolver:
     """Parse `system`, `udp://9.9.9.9[:53]`, `tcp://…`, `tls://HOST[@ADDRESS][:853]` or `https://HOST/path[@ADDRESS]`.
 

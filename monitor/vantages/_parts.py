@@ -1,5 +1,6 @@
 """What every kind of vantage is built from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ class Parts:
     clock: Clock
     trust: TrustStore
     ids: MeasurementIds
-    context: RunContext
+    context: Callable[[], RunContext]  # of a measurement that starts now
     sanity: SanityConfig
     limits: Limits
     allowed_bogons: tuple[str, ...]

@@ -42,11 +42,13 @@ class AgentVantage:
         self._new_id = parts.ids.new
         self._client: httpx.AsyncClient | None = None
         self._connecting = asyncio.Lock()
+        self._slots = asyncio.Semaphore(options.concurrency)
 
     async def measure(self, request: Request) -> Recording:
         """Have the agent measure; the recording comes back under this vantage's name and an id of ours."""
         request = msgspec.structs.replace(request, resolvers=self._options.resolvers)
-        recording = await self._ask("/v1/measure", msgspec.json.encode(request), Recording)
+        async with self._slots:
+            recording = await self._ask("/v1/measure", msgspec.json.encode(request), Recording)
         measurement = msgspec.structs.replace(
             recording.measurement,
             id=self._new_id(recording.measurement.started_at),

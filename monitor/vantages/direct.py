@@ -37,8 +37,9 @@ class DirectVantage:
         self._network = network
         self._clock = parts.clock
         self._slots = asyncio.Semaphore(options.concurrency)
+        self._context = parts.context
         self._toolbox = Toolbox(
-            clock=parts.clock, trust=parts.trust, ids=parts.ids, context=parts.context, vantage=name
+            clock=parts.clock, trust=parts.trust, ids=parts.ids, context=parts.context(), vantage=name
         )
         sanity = parts.sanity
         self._sanity = SanityPlan(
@@ -84,6 +85,8 @@ class DirectVantage:
         """Nothing is held between measurements."""
 
     async def _measure(self, request: Request) -> Recording:
+        if (context := self._context()) is not self._toolbox.context:
+            self._toolbox = replace(self._toolbox, context=context)
         probe = load_probe(request.target.probe)
         return await probe.measure(request, self._network, self._toolbox, self._identity)
 

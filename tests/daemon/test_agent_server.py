@@ -76,16 +76,12 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
 
 
 def vantage(url: str, fingerprint: str, token: str = TOKEN) -> AgentVantage:
-    options = AgentOptions(
-        kind="agent",
-        url=url,
-        token=Referenced(token),
-        fingerprint=fingerprint or None,
-        resolvers=("udp://127.0.0.9:5",),
+    options = AgentOptions.model_validate(
+        {"kind": "agent", "url": url, "token": Referenced(token), "fingerprint": fingerprint or None}
     )
     context = RunContext(software="test", config_digest="", ca_digest="", hello_profile="")
     parts = Parts(
-        clock=SystemClock(), trust=TrustStore.load(None, {}), ids=MeasurementIds(), context=context,
+        clock=SystemClock(), trust=TrustStore.load(None, {}), ids=MeasurementIds(), context=lambda: context,
         sanity=SanityConfig(enabled=False), limits=Limits(), allowed_bogons=(), cleartext_user_agent="",
         geo_database=None,
     )  # fmt: skip
