@@ -1,7 +1,7 @@
 """Measurements and verdicts as a person reads them on a terminal. Nothing that a server sent is printed."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 
 from rich.console import Console
@@ -29,6 +29,15 @@ STYLES = {
     Status.DOWN: "bold blue",
     Status.INCONCLUSIVE: "bold bright_black",
 }
+# Worst first.
+GRAVITY = (
+    Status.BLOCKED,
+    Status.THROTTLED,
+    Status.WITHHELD,
+    Status.DOWN,
+    Status.INCONCLUSIVE,
+    Status.ACCESSIBLE,
+)
 PURPOSES = {
     Purpose.PATH: "the ordinary way",
     Purpose.ADDRESS_CHECK: "whose address is it",
@@ -63,7 +72,7 @@ def print_outcome(to: Console, outcome: Outcome, vantage: str, country: str | No
         table.add_column()
     table.add_column(justify="right")
     purpose = Purpose.PATH
-    for one in measurement.observations:
+    for one in _by_purpose(measurement.observations):
         if one.purpose is not purpose:
             purpose = one.purpose
             table.add_row("", "", Text(f"{PURPOSES[purpose]}:", style="italic"), "", "")
@@ -94,8 +103,23 @@ def console() -> Console:
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240)
 
 
+def _by_purpose(observations: Sequence[Observation]) -> list[Observation]:
+    """Bring together what was asked for one purpose; purposes and observations keep their order."""
+    purposes = list(dict.fromkeys(one.purpose for one in observations))
+    return sorted(observations, key=lambda one: purposes.index(one.purpose))
+
+
+def _is_answer(one: Observation) -> bool:
+    """Tell whether a harmless name got what it was sent for: any answer, be it a certificate for another name."""
+    return (
+        isinstance(one, TlsObservation)
+        and one.purpose in {Purpose.HARMLESS_NAME, Purpose.UNRELATED_ADDRESS, Purpose.UNRELATED_HARMLESS}
+        and bool(one.chain)
+    )
+
+
 def _sign(one: Observation) -> Text:
-    if one.failure is None:
+    if one.failure is None or _is_answer(one):
         return Text("ok", "green")
     # A name without an address of one family is the normal case, not a failure of the way.
     if one.failure == Failure.DNS_NO_ANSWER:
@@ -113,6 +137,8 @@ def _what(one: Observation) -> tuple[str, Text | str]:
         return f"{one.address} port {one.port}", _result(one.failure, "connected")
     if isinstance(one, TlsObservation):
         asked = f"{one.address} port {one.port} as {one.server_name or 'no name'}"
+        if _is_answer(one):
+            return asked, f"answered with a certificate{f' ({one.failure})' if one.failure else ''}"
         return asked, _result(one.failure, f"{one.version}, {one.alpn or 'no ALPN'}, certificate verified")
     if isinstance(one, HttpObservation):
         answer = f"{one.status_code}" if one.status_code is not None else "no response"
@@ -128,8 +154,3 @@ def _result(failure: str | None, otherwise: str) -> Text | str:
 def instant(at: datetime | None) -> str:
     """Return an instant as people here write it: UTC, to the second."""
     return at.strftime("%Y-%m-%d %H:%M:%S UTC") if at else "never"
-
-
-def plain(values: Iterable[object]) -> str:
-    """Join values with commas, or a dash if there are none."""
-    return ", ".join(str(value) for value in values) or "-"

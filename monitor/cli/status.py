@@ -10,7 +10,7 @@ from rich.text import Text
 
 from monitor.cli._options import config_option
 from monitor.cli._reading import stored
-from monitor.cli._rendering import STYLES, console, instant, network_words
+from monitor.cli._rendering import GRAVITY, STYLES, console, instant, network_words
 from monitor.cli._times import INSTANT
 from monitor.model.vantage import Role
 
@@ -31,7 +31,7 @@ def command(config_path: Path, at: datetime | None, *, as_json: bool) -> None:
         click.echo("Nothing was measured by then." if at else "Nothing has been measured yet.")
         return
     table = Table("target", "vantage", "status", "since", "measured", "why", box=None, pad_edge=False)
-    for state in states:
+    for state in sorted(states, key=lambda state: GRAVITY.index(state.status)):
         words = [state.status.value, f"({state.confidence})" if state.confidence else "", *state.mechanisms]
         country = config.vantages[state.vantage].country if state.vantage in config.vantages else None
         table.add_row(

@@ -76,6 +76,7 @@ class Defaults(Section):
     """What every target has unless it says otherwise."""
 
     interval: Deadline = 300.0
+    host_concurrency: Annotated[Whole, Field(ge=1, le=100)] = 2  # measurements at a time of one host from one vantage
     jitter: Annotated[Share, Field(lt=0.5)] = 0.1  # at half an interval two runs could meet
     timeouts: Timeouts = Timeouts()
     body_limit: Annotated[Bytes, Field(ge=1024, le=16 * 1024 * 1024)] = 65_536

@@ -11,6 +11,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -54,6 +56,7 @@ class Settings:
     unrelated_host: str  # resolved when first needed
     deep_limits: Limits
     isolation_seconds: float
+    host_concurrency: int
     fingerprints: tuple[Fingerprint, ...] = FINGERPRINTS
 
 
@@ -96,6 +99,7 @@ class Pipeline:
         self._record = record
         self._deep_slots = deep_slots
         self._nothing_seen = nothing_seen
+        self._host_slots: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
         self._unrelated: dict[str, tuple[float, str]] = {}  # by vantage: when found, address
 
     def request(self, target: Target, vantage: Vantage) -> Request:
@@ -110,6 +114,12 @@ class Pipeline:
 
         Outside the series (`in_series` false: somebody asked once) the detector hears nothing of it.
         """
+        async with self._host_slot(target, vantage):
+            return await self._round(target, vantage, interval_seconds, deep=deep, in_series=in_series)
+
+    async def _round(
+        self, target: Target, vantage: Vantage, interval_seconds: float, *, deep: bool, in_series: bool
+    ) -> Outcome:
         run = await self._look(target, vantage, interval_seconds)
         facts = Facts(run.recording.measurement, run.context)
         if deep or facts.symptom:
@@ -138,6 +148,14 @@ class Pipeline:
             recording, target=target, vantage=vantage, controls=(), before=None, fault=Reason.INTERNAL_ERROR
         )
         self._record(self._outcome(Round(recording, context), Facts(recording.measurement, context)))
+
+    def _host_slot(self, target: Target, vantage: Vantage) -> asyncio.Semaphore:
+        """Return what bounds the measurements of one host from one vantage; it lives as long as somebody waits."""
+        key = (vantage.info.name, urlsplit(target.url).hostname or "")
+        slot = self._host_slots.get(key)
+        if slot is None:
+            slot = self._host_slots[key] = asyncio.Semaphore(self._settings.host_concurrency)
+        return slot
 
     async def _look(
         self, target: Target, vantage: Vantage, control_age_seconds: float, limits: Limits | None = None

@@ -151,6 +151,7 @@ def settings_of(config: Configuration) -> Settings:
         unrelated_host=host.strip("[]"),
         deep_limits=_deep(routine),
         isolation_seconds=wanted.refresh,
+        host_concurrency=config.defaults.host_concurrency,
     )
 
 

@@ -44,7 +44,10 @@ async def page(services: Services, _: Request) -> Response:
 
 def render(status: DaemonStatus, targets: Sequence[TargetState]) -> str:
     """Return the HTML."""
-    ordered = sorted(targets, key=lambda one: (one.platform_name.casefold(), one.platform, one.target, one.vantage))
+    ordered = sorted(
+        targets,
+        key=lambda one: (one.platform_name.casefold(), one.platform, _RANK[one.status], one.target, one.vantage),
+    )
     groups = [list(members) for _, members in groupby(ordered, key=lambda one: one.platform)]
     groups.sort(key=lambda members: min(_RANK[one.status] for one in members))
     counts = Counter(one.status for one in targets)

@@ -35,6 +35,7 @@ from tests.scenarios.running import MONITOR, ROOT, line_with, running
 
 TOKEN = "a token of more than sixteen characters"  # noqa: S105 - of a test
 PUBLIC = Target(name="t", platform="p", url="https://192.0.2.1/")
+NAMED = Target(name="t", platform="p", url="https://name.test/")
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ UNREADABLE = [
     b"\xff" * 100,
     b"x" * (MAX_REQUEST_BYTES + 1),
     msgspec.json.encode(Request(target=Target(name="t", platform="p", url="no url"))),
-    msgspec.json.encode(Request(target=PUBLIC, resolvers=("gopher://9.9.9.9",))),
+    msgspec.json.encode(Request(target=NAMED, resolvers=("gopher://9.9.9.9",))),
     msgspec.json.encode(Request(target=Target(name="t", platform="p", url=PUBLIC.url, probe="../cli/run"))),
     msgspec.json.encode(Request(target=PUBLIC, follow_ups=(follow_up("tcp", "192.0.2.1", 1),) * 65)),
     msgspec.json.encode(Request(target=PUBLIC, resolvers=("udp://192.0.2.1",) * 65)),
