@@ -133,7 +133,7 @@ FINGERPRINT = "ab" * 32
         (target("vantages: []"), ":7: platforms.x.targets.x-home.vantages: must hold at least one entry"),
         (target("vantages: [elsewhere-now]"), "vantages.0: unknown vantage 'elsewhere-now'; known: here"),
         (VANTAGES + "platforms: {x: {targets: {a: {url: http://x.com/, expect: tls}}}}\n", "a: expects a TLS"),
-        (SOUND + "defaults: {jitter: 1}\n", ":7: defaults.jitter: must be less than 1, not '1'"),
+        (SOUND + "defaults: {jitter: 1}\n", ":7: defaults.jitter: must be less than 0.5, not '1'"),
         (SOUND + "defaults: {redirects: true}\n", ":7: defaults.redirects: must be a whole number, not 'true'"),
         (SOUND + "defaults: {redirects: some}\n", ":7: defaults.redirects: must be a whole number, not 'some'"),
         (SOUND + "defaults: {body_limit: 1B}\n", "body_limit: must be greater than or equal to 1024, not '1B'"),
