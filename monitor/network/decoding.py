@@ -55,5 +55,5 @@ class Body:
 
 
 def _has_wrapper(head: bytes) -> bool:
-    """Tell gzip (RFC 1952) and zlib (RFC 1950 section 2.2) from bare deflate."""
-    return head[:2] == b"\x1f\x8b" or (head[0] & 0x0F == 8 and int.from_bytes(head[:2]) % 31 == 0)
+    """Tell gzip (RFC 1952) and zlib (RFC 1950 section 2.2) from bare deflate, which cannot begin with their bits."""
+    return head[:2] == b"\x1f\x8b" or head[0] & 0x0F == 8

@@ -43,12 +43,13 @@ def sha256_of(certificate: bytes) -> str:
 async def handshake(
     clock: Clock, trust: TrustStore, recorder: Recorder, stream: SocketStream, *, server_name: str | None,
     address: str, port: int, seconds: float, alpn: tuple[str, ...] = WEB_ALPN, purpose: Purpose = Purpose.PATH,
-    hop: int = 0,
+    hop: int = 0, finish: bool = True,
 ) -> tuple[TlsObservation, TlsStream | None]:  # fmt: skip
     """Shake hands within `seconds`; return the observation and the stream, if the handshake came to its end.
 
     `server_name` is a host name in A-labels; None, or a literal address, sends no name and tests the certificate for
-    the address. Whether the peer is whom we asked for says `observation.verified` alone.
+    the address. Whether the peer is whom we asked for says `observation.verified` alone. Who sends a request at once
+    may save a packet by `finish=False`.
     """
     if server_name is not None and is_address(server_name):
         server_name = None  # RFC 6066 section 3 allows no literal address
@@ -58,7 +59,7 @@ async def handshake(
     secure = TlsStream(stream, client_context(alpn), server_name)
     try:
         async with asyncio.timeout(seconds):
-            await secure.handshake()
+            await secure.handshake(finish=finish)
     except NETWORK_ERRORS as error:
         failure, detail = failure_of(error)
     done = failure is None

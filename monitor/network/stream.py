@@ -93,8 +93,11 @@ class TlsStream:
         """Whether the handshake settled on HTTP/2."""
         return self.tls.selected_alpn_protocol() == "h2"
 
-    async def handshake(self) -> None:
-        """Shake hands; raises ssl.SSLError, EOFError on FIN, OSError."""
+    async def handshake(self, *, finish: bool = True) -> None:
+        """Shake hands; raises ssl.SSLError, EOFError on FIN, OSError.
+
+        Without `finish` the last message waits for what is sent next and travels with it, as a browser's does.
+        """
         while True:
             try:
                 self.tls.do_handshake()
@@ -103,7 +106,7 @@ class TlsStream:
                 if not await self._fill():
                     raise EOFError from None
             else:
-                return await self._flush()
+                return await self._flush() if finish else None
 
     async def receive(self) -> bytes:
         """Return the next bytes, b"" at the end, whether announced or not; raises ssl.SSLError, OSError."""

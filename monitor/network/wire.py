@@ -22,7 +22,10 @@ from monitor.network.failures import ClassifiedError
 from monitor.network.stream import Stream
 
 _HEADER_BYTES: Final = 32_768
-_H2_CONFIG: Final = h2.config.H2Configuration(client_side=True, header_encoding=None)
+# What we send is our own and in order; what comes is checked.
+_H2_CONFIG: Final = h2.config.H2Configuration(
+    client_side=True, header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
+)
 # RFC 9113 section 8.2.2; `host` travels as :authority.
 _NOT_IN_HTTP2: Final = frozenset({b"host", b"connection", b"transfer-encoding", b"content-length"})
 

@@ -126,6 +126,9 @@ class _Run:
     async def _hop(self, url: WebUrl, hop: int, cookies: CookieJar) -> HttpObservation | None:
         expected = self._request.target.expectation
         addresses = self._chosen((url.host,) if url.is_literal else await self._resolve(url.host, hop))
+        if len(addresses) == 1 and url.is_tls and not (expected.tcp_only or expected.tls_only):
+            stream = await self._open(url, addresses[0], hop, finish=False)
+            return None if stream is None else await self._get(url, addresses[0], stream, hop, cookies)
         async with asyncio.TaskGroup() as group:
             openings = [group.create_task(self._open(url, address, hop)) for address in addresses]
             if not (url.is_tls or url.names_port or expected.tcp_only):
@@ -166,13 +169,13 @@ class _Run:
         limit = self._limits.addresses_per_family
         return [each for each in kept if ":" not in each][:limit] + [each for each in kept if ":" in each][:limit]
 
-    async def _open(self, url: WebUrl, address: str, hop: int) -> Stream | None:
+    async def _open(self, url: WebUrl, address: str, hop: int, *, finish: bool = True) -> Stream | None:
         """Connect and, for https, shake hands; return the stream if a request may be sent over it."""
         place = _Place(address, url.port, url.host, hop=hop)
         stream = await self._connect(place)
         if stream is None or self._request.target.expectation.tcp_only or not url.is_tls:
             return stream
-        return await self._handshake(stream, place)
+        return await self._handshake(stream, place, finish=finish)
 
     async def _check_address(self, url: WebUrl, address: str, hop: int) -> None:
         """Shake hands on 443 with the name of a cleartext URL, to learn whom the address belongs to."""
@@ -260,7 +263,7 @@ class _Run:
         self._add(observation, self._limits.tcp_seconds, seconds)
         return stream
 
-    async def _handshake(self, stream: SocketStream, place: _Place) -> TlsStream | None:
+    async def _handshake(self, stream: SocketStream, place: _Place, *, finish: bool = True) -> TlsStream | None:
         """Return the stream if the peer proved to be whom we asked for."""
         seconds = self._allowed(self._limits.tls_seconds)
         if seconds is None:
@@ -268,7 +271,7 @@ class _Run:
         observation, secure = await handshake(
             self._toolbox.clock, self._toolbox.trust, self.recorder, stream,
             server_name=place.name, address=place.address, port=place.port,
-            seconds=seconds, purpose=place.purpose, hop=place.hop,
+            seconds=seconds, purpose=place.purpose, hop=place.hop, finish=finish,
         )  # fmt: skip
         self._add(observation, self._limits.tls_seconds, seconds)
         return secure if observation.verified else None

@@ -1,4 +1,5 @@
 import contextlib
+import json
 import socket
 import sqlite3
 import subprocess
@@ -15,14 +16,14 @@ from tests.scenarios.shipped import ROUNDS, STATUSES
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database of a daemon that measured every shipped target in the laboratory."""
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
+    """The database of a daemon that measured every shipped target in the laboratory, and what each host answered."""
     folder = tmp_path_factory.mktemp("shipped")
     elsewhere = () if may_bind_80() else ("unshare", "--map-root-user", "--net")
     command = (*elsewhere, sys.executable, "-m", "tests.scenarios.shipped", str(folder))
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    return folder / "monitor.db"
+    return folder / "monitor.db", json.loads(done.stdout)
 
 
 def may_bind_80() -> bool:
@@ -35,31 +36,31 @@ def may_bind_80() -> bool:
     return True
 
 
-def test_each_target_is_accessible_or_grey_for_a_reason_that_its_server_gives(database: Path) -> None:
-    with contextlib.closing(sqlite3.connect(database)) as connection:
-        rows = connection.execute("SELECT target, status, reason, is_deep FROM measurement_detail").fetchall()
-    measured = Counter(target for target, *_ in rows)
-    expected, served = what_is_shown()
-    assert measured.keys() == expected.keys()
-    assert min(measured.values()) >= ROUNDS
-    for target, status, reason, _ in rows:
-        is_page = expected[target] == "page"
-        grey = {403: "server_differs", 404: "server_differs", 429: "challenge"}.get(served[target]) if is_page else None
-        assert (status, reason) == (("inconclusive", grey) if grey else ("accessible", None)), target
-    deep = Counter(target for target, *_, is_deep in rows if is_deep)
-    assert max(deep.values()) == 1
-    # Every status met a target that looks at pages, so nothing above was passed by for want of a case.
-    assert {served[target] for target, kind in expected.items() if kind == "page"} == set(STATUSES)
-
-
-def what_is_shown() -> tuple[dict[str, str], dict[str, int]]:
-    """Return by target how far it looks (page, tls or tcp) and which status its host answers."""
+def shipped_targets() -> dict[str, dict[str, object]]:
     shipped = yaml.safe_load((ROOT / "probes.yaml").read_text())
     groups = [platform["targets"] for platform in shipped["platforms"].values()] + [shipped["control_sites"]]
-    targets = {name: target for group in groups for name, target in group.items()}
-    hosts = {name: urlsplit(target["url"]).hostname for name, target in targets.items()}
-    turn = {host: STATUSES[number % len(STATUSES)] for number, host in enumerate(dict.fromkeys(hosts.values()))}
-    looks = {
-        name: "page" if target["expect"] not in ("tls", "tcp") else target["expect"] for name, target in targets.items()
+    return {name: target for group in groups for name, target in group.items()}
+
+
+def test_each_target_is_accessible_or_grey_for_the_reason_that_its_server_gives(
+    measured: tuple[Path, dict[str, int]],
+) -> None:
+    database, answered = measured
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute("SELECT target, status, reason, is_deep FROM measurement_detail").fetchall()
+    targets = shipped_targets()
+    # What a target answers counts only where it is looked at.
+    pages = {
+        name: answered[urlsplit(str(target["url"])).hostname or ""]
+        for name, target in targets.items()
+        if target["expect"] not in ("tls", "tcp")
     }
-    return looks, {name: turn[host] for name, host in hosts.items()}
+    assert set(pages.values()) == set(STATUSES)
+    grey = {403: "server_differs", 404: "server_differs", 429: "challenge"}
+    rounds = Counter(target for target, *_ in rows)
+    assert rounds.keys() == targets.keys()
+    assert min(rounds.values()) >= ROUNDS
+    for target, status, reason, _ in rows:
+        why = grey.get(pages.get(target, 200))
+        assert (status, reason) == (("inconclusive", why) if why else ("accessible", None)), target
+    assert max(Counter(target for target, *_, is_deep in rows if is_deep).values()) == 1
