@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from tests.benchmarks.blackbox import blackbox
-from tests.benchmarks.daemon import Daemon, Plan, Reading, daemon, lag_below
+from tests.benchmarks.daemon import Plan, daemon, lag_below
 from tests.benchmarks.world import World, world
 
 TARGETS = 1000
@@ -23,6 +23,7 @@ INTERVAL_SECONDS = 30.0
 PER_SECOND = TARGETS / INTERVAL_SECONDS
 FLAT_OUT_INTERVAL_SECONDS = 2.0
 AT_ONCE = 50
+SCRAPED_TARGETS = 200
 Row = tuple[str, str, str, str]
 
 
@@ -37,7 +38,7 @@ def main() -> None:
     click.echo(f"{time.strftime('%Y-%m-%d', time.gmtime())}, {machine()}\n")
     click.echo("| what | monitor | blackbox_exporter | ratio |\n|---|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as temporary, world(options.keep or Path(temporary)) as here:
-        for row in chain(side_by_side(here, options.seconds), hung(here, options.seconds)):
+        for row in chain(side_by_side(here, options.seconds), scraped(here), hung(here, options.seconds)):
             click.echo(f"| {' | '.join(row)} |")
 
 
@@ -46,9 +47,9 @@ def side_by_side(here: World, seconds: float) -> Iterator[Row]:
     for version, port in (("HTTP/2", here.http2_port), ("HTTP/1.1", here.http1_port)):
         with daemon(here, Plan(TARGETS, INTERVAL_SECONDS, port), f"paced-{port}") as ours:
             time.sleep(INTERVAL_SECONDS * 1.2)  # every target once: caches are warm and evidence is stored
-            bytes_before, before = ours.stored_bytes(), ours.read()
+            before = ours.read()
             time.sleep(max(seconds, INTERVAL_SECONDS))
-            after, bytes_after = ours.read(), ours.stored_bytes()
+            after = ours.read()
             resident = ours.process.resident_bytes()
             elapsed = ours.elapsed_seconds()
         count = after.measurements - before.measurements
@@ -58,19 +59,38 @@ def side_by_side(here: World, seconds: float) -> Iterator[Row]:
             durations = sorted(asyncio.run(theirs.paced(port, PER_SECOND, count)))
             their_cpu = (theirs.process.cpu_seconds() - cpu_before) / count
             their_resident = theirs.process.resident_bytes()
+            cpu_before = theirs.process.cpu_seconds()
             their_rate = asyncio.run(theirs.flat_out(port, AT_ONCE, seconds / 2))
+            their_flat_cpu = (theirs.process.cpu_seconds() - cpu_before) / (their_rate * seconds / 2)
         our_cpu = (after.cpu - before.cpu) / count
         yield versus(f"CPU per measurement, {version}, {PER_SECOND:.0f}/s", our_cpu * 1e3, their_cpu * 1e3, "ms")
         yield versus("wall time, median", statistics.median(elapsed) * 1e3, statistics.median(durations) * 1e3, "ms")
         yield versus(f"resident memory, {TARGETS} targets", resident / 1e6, their_resident / 1e6, "MB")
         yield alone("schedule lag, 99 % below", f"{lag_below(before, after, 0.99):g} s")
         yield alone("runs skipped", str(after.skipped - before.skipped))
-        yield alone("stored per measurement", f"{(bytes_after - bytes_before) / count:.0f} B")
-        yield alone(f"/metrics with {after.series} series", f"{after.scrape * 1e3:.0f} ms")
         with daemon(here, Plan(TARGETS, FLAT_OUT_INTERVAL_SECONDS, port), f"flat-out-{port}") as ours:
             time.sleep(FLAT_OUT_INTERVAL_SECONDS * 3)
-            rate = rate_of(ours, seconds / 2)
-        yield versus(f"as fast as it can, {version}", rate, their_rate, "/s")
+            bytes_before, before = ours.stored_bytes(), ours.read()
+            time.sleep(seconds / 2)
+            after, bytes_after = ours.read(), ours.stored_bytes()
+        count = after.measurements - before.measurements
+        yield versus(f"as fast as it can, {version}", count / (after.at - before.at), their_rate, "/s")
+        yield versus(
+            f"CPU as fast as it can, {version}", (after.cpu - before.cpu) / count * 1e3, their_flat_cpu * 1e3, "ms"
+        )
+        yield alone(
+            f"stored per measurement, over {count} of {TARGETS} targets",
+            f"{(bytes_after - bytes_before) / count:.0f} B",
+        )
+
+
+def scraped(here: World) -> Iterator[Row]:
+    """See what a scrape of about ten thousand series costs."""
+    with daemon(here, Plan(SCRAPED_TARGETS, FLAT_OUT_INTERVAL_SECONDS * 5, here.http2_port), "scraped") as ours:
+        time.sleep(FLAT_OUT_INTERVAL_SECONDS * 8)
+        readings = [ours.read() for _ in range(5)]
+    milliseconds = statistics.median(reading.scrape for reading in readings) * 1e3
+    yield alone(f"/metrics with {readings[-1].series} series", f"{milliseconds:.0f} ms")
 
 
 def hung(here: World, seconds: float) -> Iterator[Row]:
@@ -83,14 +103,6 @@ def hung(here: World, seconds: float) -> Iterator[Row]:
         after = ours.read()
     yield alone("half of the targets hung: schedule lag, 99 % below", f"{lag_below(before, after, 0.99):g} s")
     yield alone("half of the targets hung: runs skipped", str(after.skipped - before.skipped))
-
-
-def rate_of(ours: Daemon, seconds: float) -> float:
-    """Return how many measurements a daemon ends per second."""
-    before: Reading = ours.read()
-    time.sleep(seconds)
-    after = ours.read()
-    return (after.measurements - before.measurements) / (after.at - before.at)
 
 
 def versus(what: str, ours: float, theirs: float, unit: str) -> Row:
