@@ -51,8 +51,10 @@ class CookieJar:
     def take(self, url: WebUrl, set_cookies: Sequence[str]) -> None:
         """Keep what `url` set; attributes are not looked at, since a chain lasts seconds."""
         for line in set_cookies:
-            name, equals, value = line.partition(";")[0].strip().partition("=")
-            if name and equals and len(line) <= _COOKIE_LENGTH and len(self._cookies) < _COOKIES_KEPT:
+            pair = line.partition(";")[0].strip()
+            name, equals, value = pair.partition("=")
+            is_fit = name and equals and len(pair) <= _COOKIE_LENGTH and pair.isascii() and pair.isprintable()
+            if is_fit and len(self._cookies) < _COOKIES_KEPT:
                 self._cookies[url.host, name] = (value, url.is_tls)
 
     def header(self, url: WebUrl) -> str | None:

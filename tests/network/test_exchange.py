@@ -8,6 +8,8 @@ import h2.errors
 import h2.events
 import h2.settings
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from monitor.model.failure import TOO_MANY_REDIRECTS, Failure
 from monitor.model.observation import FailureDetail, HttpObservation
@@ -344,6 +346,73 @@ def test_cookies_go_back_to_their_host_alone_and_never_into_cleartext() -> None:
     assert jar.header(web_url("http://x.test/")) is None
     assert jar.header(web_url("https://www.x.test/")) is None
     assert jar.header(web_url("https://y.test/")) == "c=3"
+
+
+@pytest.mark.parametrize("value", ["a=\u00e9", "a=\x01", "a=b\tc", "=b", "a", ""])
+def test_cookie_that_cannot_be_sent_back_is_dropped(value: str) -> None:
+    jar = CookieJar()
+    jar.take(web_url("https://x.test/"), [value])
+    assert jar.header(web_url("https://x.test/")) is None
+
+
+class Canned:
+    """A stream that says what it was given and then ends."""
+
+    bytes_sent = 0
+
+    def __init__(self, *pieces: bytes, is_http2: bool) -> None:
+        self.is_http2 = is_http2
+        self.bytes_received = 0
+        self._pieces = list(pieces)
+
+    async def receive(self) -> bytes:
+        piece = self._pieces.pop(0) if self._pieces else b""
+        self.bytes_received += len(piece)
+        return piece
+
+    async def send(self, content: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def exchanged(stream: Canned) -> HttpObservation:
+    async def run() -> HttpObservation:
+        clock = toolbox().clock
+        asked = Exchange(url=web_url("https://x.test/"), address="192.0.2.1", port=443, text="a")
+        return await exchange(clock, Recorder(clock), stream, asked, seconds=5.0, cookies=CookieJar())
+
+    return asyncio.run(run())
+
+
+HEADS = st.sampled_from(
+    [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 301 A\r\nLocation: ", b"HTTP/1.1 200 OK\r\nSet-Cookie: a="]
+)
+
+
+@settings(max_examples=50)
+@given(head=HEADS, pieces=st.lists(st.binary(max_size=60), max_size=4), tail=st.sampled_from([b"", b"\r\n\r\n"]))
+def test_no_bytes_over_http1_make_it_raise(head: bytes, pieces: list[bytes], tail: bytes) -> None:
+    observation = exchanged(Canned(head, *filter(None, pieces), tail or b"\r\n", is_http2=False))
+    assert observation.failure is not None or observation.status_code is not None
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """RFC 9113 section 4.1."""
+    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
+
+
+FRAMES = st.builds(
+    frame, st.integers(0, 10), st.integers(0, 255), st.sampled_from([0, 1, 2, 3]), st.binary(max_size=40)
+)
+ANSWER = frame(1, 4, 1, b"\x88")  # HEADERS with END_HEADERS: `:status: 200`
+
+
+@settings(max_examples=50)
+@given(frames=st.lists(FRAMES, max_size=6), answers=st.booleans())
+def test_no_frames_over_http2_make_it_raise(frames: list[bytes], answers: bool) -> None:  # noqa: FBT001  drawn
+    begin = frame(4, 0, 0, b"") + (ANSWER if answers else b"")
+    observation = exchanged(Canned(begin, *frames, is_http2=True))
+    assert observation.failure is not None or observation.status_code is not None
 
 
 def test_cookies_are_bounded() -> None:
