@@ -31,8 +31,8 @@ from monitor.store.recorder import Recorder
 from monitor.store.schema import prepare
 from monitor.store.upkeep import upkeep
 
-# Long enough that a busy daemon commits twenty times a second and not five hundred; short against any interval.
-GATHER_SECONDS: Final = 0.05
+# Long enough that a busy daemon commits four times a second and not five hundred; short against any interval.
+GATHER_SECONDS: Final = 0.25
 BATCH_JOBS: Final = 500
 BACKOFF_SECONDS: Final = (0.5, 30.0)
 # Raw material held in memory while the file is unusable; beyond it runs are kept without.
