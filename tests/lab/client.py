@@ -32,6 +32,8 @@ def tls(
 ) -> Iterator[ssl.SSLSocket]:
     """Yield a handshaken connection to `name`, at its own address unless another is given."""
     context = ssl.create_default_context(cafile=str(lab.ca_file))
+    # Early Pythons 3.11 have OpenSSL take a FIN without close_notify for a polite end.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     context.set_alpn_protocols(list(alpn))
     if not verify:
         context.check_hostname = False

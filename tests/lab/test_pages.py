@@ -133,7 +133,9 @@ def test_headers_can_outgrow_any_bound(lab: Lab) -> None:
 def test_tls_ends_without_close_notify_where_the_server_breaks_off(lab: Lab) -> None:
     with tls(lab, NAME) as connected:
         connected.sendall(f"GET /short-body HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode())
-        assert ends_with(connected) is ssl.SSLEOFError
+        ending = ends_with(connected)
+        assert isinstance(ending, type)
+        assert issubclass(ending, ssl.SSLError)
 
 
 def test_another_host_at_a_site_is_refused_with_400(lab: Lab, site: str) -> None:

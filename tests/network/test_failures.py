@@ -98,7 +98,7 @@ async def answered_unreachable() -> None:
 
 
 async def sent_to_everybody() -> None:
-    (await LocalNetwork().connect_udp("255.255.255.255", 9)).close()
+    (await LocalNetwork().connect_udp("127.255.255.255", 9)).close()
 
 
 async def bound_twice() -> None:
