@@ -296,7 +296,10 @@ class Facts:
         if not view.has_reference or self.is_trusted(hop, address) or address in view.encrypted:
             return False
         asn = self.context.asn_of.get(address)
-        return asn is None or asn not in self._networks(view.reference)
+        if asn is None:
+            # Where no certificate is shown, an address has no way of its own to prove whose it is.
+            return not self.context.expectation.tcp_only
+        return asn not in self._networks(view.reference)
 
     def _networks(self, addresses: Iterable[str]) -> set[int]:
         return {self.context.asn_of[address] for address in addresses if address in self.context.asn_of}
@@ -706,8 +709,8 @@ class Facts:
         ours = self.routine.usable(hop.addresses)
         if not ours or hop.place.is_literal:
             return False
-        theirs = {address for one in self.control_hops(hop) for address in one.addresses}
-        known = theirs or self.context.known_addresses
+        theirs = frozenset(address for one in self.control_hops(hop) for address in one.addresses)
+        known = theirs | self.context.known_addresses
         return bool(known) and known.isdisjoint(ours) and not self._networks(ours) & self._networks(known)
 
 

@@ -92,6 +92,6 @@ def serve_command(
     )
     try:
         asyncio.run(serve(settings, os.environ, SystemClock(), click.echo))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         click.echo(str(error), err=True)
         ctx.exit(2)

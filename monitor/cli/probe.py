@@ -49,7 +49,7 @@ def command(
         outcomes, controls = asyncio.run(
             measure_once(config, target, tuple(vantages), os.environ, SystemClock(), deep=deep)
         )
-    except (StoreError, OSError) as error:
+    except (StoreError, OSError, ValueError) as error:
         click.echo(str(error), err=True)
         ctx.exit(2)
     if as_json:

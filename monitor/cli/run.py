@@ -38,6 +38,6 @@ def command(ctx: click.Context, config_path: Path, *, accept_risks: bool) -> Non
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(daemon.run())
-    except (StoreError, OSError) as error:
+    except (StoreError, OSError, ValueError) as error:
         click.echo(str(error), err=True)
         ctx.exit(2)

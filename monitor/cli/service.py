@@ -44,9 +44,11 @@ class Host:
     def write(self, path: Path, text: str, mode: int = 0o644) -> None:
         """Write a file of the host, and the folders above it."""
         there = self.path(path)
-        there.parent.mkdir(parents=True, exist_ok=True)
-        there.touch(mode)
+        if not there.parent.is_dir():
+            there.parent.mkdir(parents=True)
+            there.parent.chmod(0o755)  # whatever the umask: the service's own user reads there
         there.write_text(text, encoding="utf-8")
+        there.chmod(mode)
 
     def run(self, program: str, *arguments: str) -> str:
         """Run one of systemd's programs on the host and return what it printed; raises Refusal if it fails."""
@@ -133,7 +135,7 @@ def install(root: Path, program: Path | None, *, accept_risks: bool) -> None:
         host.run("systemctl", "daemon-reload")
     host.run("systemctl", "enable", "--quiet", unit.UNIT)
     if host.is_live:
-        host.run("systemctl", "restart", unit.UNIT)
+        host.run("systemctl", "restart", "--no-block", unit.UNIT)
     click.echo(f"{unit.UNIT} is installed and starts at boot.")
     _say_where(host)
 

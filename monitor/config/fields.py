@@ -9,6 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, StringConstraints, ValidationInfo
 
+from monitor.model.pattern import is_found
+
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _LONGEST_URL: Final = 2048
 _LONGEST_PATTERN: Final = 200
@@ -162,9 +164,9 @@ def _pattern(written: str) -> str:
     if not 0 < len(written) <= _LONGEST_PATTERN:
         raise ValueError(f"must be a regular expression of 1 to {_LONGEST_PATTERN} characters")
     try:
-        re.compile(written)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"must be a regular expression ({error})") from error
+        is_found(written, b"")
+    except ValueError as error:
+        raise ValueError(f"must be a regular expression as RE2 knows them: {error}") from error
     return written
 
 

@@ -6,6 +6,7 @@ import logging
 import resource
 import signal
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import uvicorn
@@ -26,6 +27,7 @@ from monitor.daemon.services import DaemonServices
 from monitor.daemon.station import Listeners, Station, build_station
 from monitor.daemon.store_events import tell
 from monitor.detect.cusum import is_failing
+from monitor.detect.incidents import without
 from monitor.exporter.exporter import Exporter
 from monitor.model.identifier import MeasurementIds
 from monitor.model.outcome import Incident, Outcome
@@ -196,14 +198,24 @@ class Daemon:
             Entry(f"{one.target.name}@{one.vantage_name}", one.interval_seconds, jitter, one)
             for one in station.plan.assignments
         )
-        for target, vantage in before.assignments.keys() - station.assignments.keys() if before else ():
+        for target, vantage in before.series() - station.series() if before else ():
             self.exporter.forget(target, vantage)
+        self._close_unwatched(now)
         for name in before.vantages.keys() - station.vantages.keys() if before else ():
             self.exporter.forget_vantage(name)
         self.exporter.incidents(self.open_incidents)
         self.exporter.set_reload(ok=True, at=now)
         self.config_loaded_at, self.config_error = now, None
         log.info("configuration in use", extra={"digest": station.config_digest[:12], **counts})
+
+    def _close_unwatched(self, now: datetime) -> None:
+        """Take out of open incidents what is no longer measured: no transition would ever end it."""
+        for incident in self.open_incidents:
+            left = without(incident, set(incident.members) - self.station.assignments.keys(), now)
+            if left is not incident:
+                self.store.record_incident(left)
+                self._memory.take_incident(left)
+                log.warning("an incident lost what is no longer measured", extra={"incident": left.id})
 
     async def _round(self, payload: Hashable) -> None:
         """Run one scheduled round; the one place where a mistake of ours is caught, told and outlived."""
@@ -230,9 +242,7 @@ class Daemon:
         station = self.station
         target, vantage = station.targets.get(measurement.target), station.vantages.get(measurement.vantage)
         if target is not None and vantage is not None:
-            assignment = station.assignments.get((target.name, measurement.vantage))
-            interval = assignment.interval_seconds if assignment else station.config.defaults.interval
-            self.exporter.observe(outcome, target, vantage.info, interval)
+            self.exporter.observe(outcome, target, vantage.info, station.interval_of(target.name, measurement.vantage))
         if verdict is None:
             return
         if outcome.detector is not None and is_failing(verdict, measurement) is None:

@@ -9,6 +9,7 @@ import msgspec
 from monitor.daemon.sanity_book import SanityBook
 from monitor.model.measurement import FollowUp, Measurement, Recording, Request
 from monitor.model.seams import Clock, Vantage, VantageError
+from monitor.model.target import Target
 from monitor.model.vantage import VantageState
 
 log = logging.getLogger("monitor.control")
@@ -34,14 +35,14 @@ class ControlBook:
         self._controls = tuple(controls)
         self._sanity = sanity
         self._on_recording = on_recording
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
-        self._latest: dict[tuple[str, str], tuple[float, Measurement]] = {}
+        self._locks: dict[tuple[Target, str], asyncio.Lock] = {}
+        self._latest: dict[tuple[Target, str], tuple[float, Measurement]] = {}
 
     def __bool__(self) -> bool:
         """Tell whether any control vantage is configured."""
         return bool(self._controls)
 
-    def known(self, target: str, max_age_seconds: float) -> tuple[Measurement, ...]:
+    def known(self, target: Target, max_age_seconds: float) -> tuple[Measurement, ...]:
         """Return the controls at hand that are at most so old, without measuring."""
         oldest = self._clock.monotonic() - max_age_seconds
         found = (self._latest.get((target, vantage.info.name)) for vantage in self._controls)
@@ -65,7 +66,7 @@ class ControlBook:
         return (*controls, *(one for one in found if one is not None))
 
     async def _one(self, vantage: Vantage, request: Request, max_age_seconds: float) -> Measurement | None:
-        key = (request.target.name, vantage.info.name)
+        key = (request.target, vantage.info.name)
         async with self._locks.setdefault(key, asyncio.Lock()):
             if (known := self._latest.get(key)) and known[0] >= self._clock.monotonic() - max_age_seconds:
                 return known[1]

@@ -42,10 +42,10 @@ class Memory:
         """Return the state of a series on a network; one never seen before is unknown."""
         return self.detectors.get((*series, network.asn or 0), DetectorState())
 
-    def isolation(self, series: Series, at: datetime, max_age_seconds: float) -> Measurement | None:
-        """Return the last isolating run of a series if it is young enough to stand for an unchanged symptom."""
+    def isolation(self, series: Series, url: str, at: datetime, max_age_seconds: float) -> Measurement | None:
+        """Return the last isolating run of this URL if it is young enough to stand for an unchanged symptom."""
         found = self.isolations.get(series)
-        if found is None or at - found.started_at > timedelta(seconds=max_age_seconds):
+        if found is None or found.url != url or at - found.started_at > timedelta(seconds=max_age_seconds):
             return None
         return found
 
@@ -57,15 +57,19 @@ class Memory:
             self.detectors[*series, measurement.network.asn or 0] = outcome.detector
         if measurement.is_deep:
             self.isolations[series] = measurement
-        if incident := outcome.incident:
-            self.incident_ids.add(incident.id)
-            key = (incident.platform, incident.country)
-            if incident.closed_at is None:
-                self.incidents[key] = incident
-            else:
-                self.incidents.pop(key, None)
+        if outcome.incident:
+            self.take_incident(outcome.incident)
         # An address proved with a certificate that it leads to the target's hosts.
         known = self.addresses.setdefault(measurement.target, set())
         for one in measurement.observations:
             if isinstance(one, TlsObservation) and one.verified and len(known) < MAX_KNOWN_ADDRESSES:
                 known.add(one.address)
+
+    def take_incident(self, incident: Incident) -> None:
+        """Remember an incident as it is now; one that has ended is open no more."""
+        self.incident_ids.add(incident.id)
+        key = (incident.platform, incident.country)
+        if incident.closed_at is None:
+            self.incidents[key] = incident
+        else:
+            self.incidents.pop(key, None)

@@ -36,6 +36,7 @@ from monitor.model.seams import Clock, Vantage, VantageError
 from monitor.model.target import Target
 from monitor.model.vantage import VantageCheck, VantageState
 from monitor.model.verdict import Reason
+from monitor.network.asn_table import AsnTable
 
 log = logging.getLogger("monitor.run")
 
@@ -57,6 +58,7 @@ class Settings:
     deep_limits: Limits
     isolation_seconds: float
     host_concurrency: int
+    asn_table: AsnTable | None = None
     fingerprints: tuple[Fingerprint, ...] = FINGERPRINTS
 
 
@@ -149,6 +151,20 @@ class Pipeline:
         )
         self._record(self._outcome(Round(recording, context), Facts(recording.measurement, context)))
 
+    def _numbers(self, *measurements: Measurement) -> dict[str, int]:
+        """Return the AS numbers of the addresses that names led to, as far as the file knows them."""
+        table = self._settings.asn_table
+        if table is None:
+            return {}
+        addresses = {
+            address
+            for measurement in measurements
+            for one in measurement.observations
+            if isinstance(one, DnsObservation)
+            for address in one.addresses
+        }
+        return {address: number for address in addresses if (number := table.number(address)) is not None}
+
     def _host_slot(self, target: Target, vantage: Vantage) -> asyncio.Semaphore:
         """Return what bounds the measurements of one host from one vantage; it lives as long as somebody waits."""
         key = (vantage.info.name, urlsplit(target.url).hostname or "")
@@ -160,8 +176,10 @@ class Pipeline:
     async def _look(
         self, target: Target, vantage: Vantage, control_age_seconds: float, limits: Limits | None = None
     ) -> Round:
-        before = await self._sanity.recent(vantage)
+        # Somebody who scrapes has no time for a new check where there is an old one.
+        before = (self._sanity.latest(vantage.info.name) if limits else None) or await self._sanity.recent(vantage)
         request = self.request(target, vantage)
+        control_seconds = min(CONTROL_SECONDS, limits.total_seconds) if limits else CONTROL_SECONDS
         began = self._clock.monotonic()
         asking = asyncio.ensure_future(self._control(request, control_age_seconds))
         fault: Reason | None = None
@@ -174,9 +192,9 @@ class Pipeline:
             asking.cancel()
             raise
         # A control that hangs delays a round by so much at most; its answer serves the next one.
-        await asyncio.wait([asking], timeout=max(0.0, CONTROL_SECONDS - (self._clock.monotonic() - began)))
+        await asyncio.wait([asking], timeout=max(0.0, control_seconds - (self._clock.monotonic() - began)))
         # Not asked anew where there is an answer: a control young enough when the round began may be too old by now.
-        controls = asking.result() if asking.done() else self._controls.known(target.name, control_age_seconds)
+        controls = asking.result() if asking.done() else self._controls.known(target, control_age_seconds)
         context = self._context(
             recording, target=target, vantage=vantage, controls=controls, before=before, fault=fault
         )
@@ -206,11 +224,12 @@ class Pipeline:
             state_after=before.state if before else None,
             controls=merged(controls),
             has_control_vantage=bool(self._controls),
-            isolation=self._memory.isolation(series, self._clock.now(), self._settings.isolation_seconds),
+            isolation=self._memory.isolation(series, target.url, self._clock.now(), self._settings.isolation_seconds),
             known_addresses=frozenset(self._memory.addresses.get(target.name, ())),
             allowed_bogons=self._settings.request.allowed_bogons,
             fingerprints=self._settings.fingerprints,
             bodies=bodies_of(recording),
+            asn_of=self._numbers(recording.measurement, *controls),
             country=vantage.info.country,
             harmless_name=self._settings.follow_ups.harmless_name if self._settings.follow_ups else "",
             fault=fault,
@@ -232,7 +251,11 @@ class Pipeline:
                         if not answer.measurement.observations:
                             break  # a vantage that cannot look this way would be asked for ever
                         run.recording = joined(run.recording, answer)
-                        run.context = msgspec.structs.replace(run.context, bodies=bodies_of(run.recording))
+                        run.context = msgspec.structs.replace(
+                            run.context,
+                            bodies=bodies_of(run.recording),
+                            asn_of=self._numbers(run.recording.measurement, *run.context.controls),
+                        )
             except (TimeoutError, VantageError) as error:
                 # What was seen so far stands; a rule that needs more than was seen does not fire.
                 log.info("deep run ended early", extra={"target": request.target.name, "why": type(error).__name__})

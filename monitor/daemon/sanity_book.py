@@ -19,14 +19,14 @@ class SanityBook:
 
     def __init__(self, clock: Clock, max_age_seconds: float, on_check: Callable[[VantageCheck], None]) -> None:
         self._clock = clock
-        self._max_age_seconds = max_age_seconds
+        self.max_age_seconds = max_age_seconds
         self._on_check = on_check
         self._locks: dict[str, asyncio.Lock] = {}
         self._latest: dict[str, tuple[float, VantageCheck]] = {}
 
     async def recent(self, vantage: Vantage) -> VantageCheck:
         """Return a check that is at most `max_age_seconds` old."""
-        return await self.since(vantage, self._clock.monotonic() - self._max_age_seconds)
+        return await self.since(vantage, self._clock.monotonic() - self.max_age_seconds)
 
     async def since(self, vantage: Vantage, monotonic_seconds: float) -> VantageCheck:
         """Return a check that began at or after an instant of the monotonic clock."""

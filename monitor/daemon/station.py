@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from monitor.classify.follow_ups import FollowUpSettings
 from monitor.config.assignment import Assignment
@@ -21,6 +22,7 @@ from monitor.model.outcome import Outcome
 from monitor.model.seams import Clock, Vantage
 from monitor.model.target import Target
 from monitor.model.vantage import Role, VantageCheck
+from monitor.network.asn_table import AsnTable
 from monitor.network.certificates import TrustStore
 from monitor.vantages import build
 from monitor.vantages._parts import Parts
@@ -52,6 +54,24 @@ class Station:
     sanity: SanityBook
     controls: ControlBook
     pipeline: Pipeline
+
+    def series(self) -> set[tuple[str, str]]:
+        """Return target and vantage of everything that is measured, by the controls too."""
+        controls = [name for name, vantage in self.vantages.items() if vantage.info.role is Role.CONTROL]
+        return {*self.assignments, *((target, control) for target in self.targets for control in controls)}
+
+    def interval_of(self, target: str, vantage: str) -> float:
+        """Return how often a target is measured from a vantage, in seconds; a control follows the most frequent."""
+        if assignment := self.assignments.get((target, vantage)):
+            return assignment.interval_seconds
+        return self._shortest[target]
+
+    @cached_property
+    def _shortest(self) -> dict[str, float]:
+        shortest: dict[str, float] = {}
+        for (target, _), one in self.assignments.items():
+            shortest[target] = min(one.interval_seconds, shortest.get(target, one.interval_seconds))
+        return shortest
 
     @property
     def test_vantages(self) -> tuple[str, ...]:
@@ -93,6 +113,7 @@ def build_station(
         for name, written in config.vantages.items()
     }
     sanity = previous.sanity if previous else SanityBook(clock, config.sanity.max_age, listeners.on_check)
+    sanity.max_age_seconds = config.sanity.max_age
     for name, vantage in vantages.items():
         if previous and previous.vantages.get(name) is not vantage:
             sanity.forget(name)
@@ -152,6 +173,7 @@ def settings_of(config: Configuration) -> Settings:
         deep_limits=_deep(routine),
         isolation_seconds=wanted.refresh,
         host_concurrency=config.defaults.host_concurrency,
+        asn_table=AsnTable(config.geo.database) if config.geo.database else None,
     )
 
 

@@ -1,6 +1,7 @@
 """Incidents: a platform not accessible in a country, gathered from the transitions of its targets and vantages."""
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Final, TypeVar
 
 import msgspec
@@ -43,6 +44,14 @@ def apply(
         return None
     left = tuple(one for one in incident.members if one != member)
     return msgspec.structs.replace(incident, members=left, closed_at=None if left else transition.at)
+
+
+def without(incident: Incident, members: Collection[tuple[str, str]], at: datetime) -> Incident:
+    """Return the incident without members that are measured no more; one that has none left ends `at`."""
+    left = tuple(one for one in incident.members if one not in members)
+    if left == incident.members:
+        return incident
+    return msgspec.structs.replace(incident, members=left, closed_at=None if left else at)
 
 
 def _opened(transition: Transition, platform: str, country: str, taken: Collection[str]) -> Incident:

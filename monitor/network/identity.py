@@ -99,6 +99,7 @@ class IdentityFinder:
         self._database = database
         self._seconds = seconds
         self._address: str | None = None
+        self._local: str | None = None
         self._identity = NetworkIdentity()
 
     @property
@@ -111,13 +112,28 @@ class IdentityFinder:
         if self._whoami is None:
             return self._identity
         server = (self._whoami.server, self._whoami.port)
+        local = await self._local_address(server)
         answers = await ask_txt(self._network, server, self._whoami.name, self._whoami.query_type, self._seconds)
         address = next((text for text in answers if _is_address(text)), None)
-        if address is None or (address == self._address and self._identity.asn is not None):
+        if address is None:
+            # Nobody tells. On the same local address it is the same network; on another one it is not known.
+            if local is None or local != self._local:
+                self._identity = NetworkIdentity()
+            return self._identity
+        self._local = local
+        if address == self._address and self._identity.asn is not None:
             return self._identity
         self._address = address
         self._identity = await self._look_up(address)
         return self._identity
+
+    async def _local_address(self, server: tuple[str, int]) -> str | None:
+        """Return the address that packets to a server would leave from; nothing is sent."""
+        try:
+            with await self._network.connect_udp(*server) as sock:
+                return str(sock.getsockname()[0])
+        except OSError:
+            return None
 
     async def _look_up(self, address: str) -> NetworkIdentity:
         if self._database is not None:

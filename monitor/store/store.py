@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from monitor.config.schema import Retention
-from monitor.model.outcome import Outcome
+from monitor.model.outcome import Incident, Outcome
 from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.vantage import VantageCheck, VantageInfo
@@ -38,6 +38,7 @@ BACKOFF_SECONDS: Final = (0.5, 30.0)
 # Raw material held in memory while the file is unusable; beyond it runs are kept without.
 SPOOL_EVIDENCE_BYTES: Final = 64 * 1024 * 1024
 _CLOSE_SECONDS: Final = 10.0
+_CLOSING_RETRY_SECONDS: Final = 0.2
 
 
 class StoreHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +116,8 @@ class Store:
         self._lost = self._refused = self._committed = 0
         self._commit_seconds = 0.0
         self._closing = threading.Event()
+        self._give_up_at = float("inf")  # set by `close`
+        self._pause = threading.Event()  # never set: a sleep
         self._db: sqlite3.Connection | None = None
         self._recorder: Recorder | None = None
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
@@ -140,6 +143,10 @@ class Store:
                 outcome = self._without_spare_evidence(outcome)
         size = sum(len(evidence.content) for evidence in outcome.recording.evidence)
         return self._queue(lambda recorder: recorder.outcome(outcome, at), is_run=True, evidence_bytes=size)
+
+    def record_incident(self, incident: Incident) -> "Future[bool]":
+        """Queue an incident as it is now, changed by something else than a run."""
+        return self._queue(lambda recorder: recorder.incident(incident), is_run=False)
 
     def record_check(self, check: VantageCheck) -> "Future[bool]":
         """Queue a round of sanity checks."""
@@ -203,6 +210,8 @@ class Store:
 
     def close(self) -> None:
         """Write what waits, if the file lets us within ten seconds, and stop; what cannot be written is lost."""
+        # Two seconds earlier than the join below: an attempt under way may wait for the lock that long.
+        self._give_up_at = self._clock.monotonic() + _CLOSE_SECONDS - 2
         self._closing.set()
         with self._changed:
             self._changed.notify()
@@ -254,7 +263,9 @@ class Store:
             if self._turn():
                 backoff = BACKOFF_SECONDS[0]
             elif self._closing.wait(backoff):
-                break
+                if self._clock.monotonic() >= self._give_up_at:
+                    break
+                self._pause.wait(_CLOSING_RETRY_SECONDS)
             else:
                 backoff = min(2 * backoff, longest)
         self._abandon_upkeep()

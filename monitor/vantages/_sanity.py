@@ -5,6 +5,7 @@ whatever the vantage can see, they see. The state is drawn by `state_of`, a pure
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -140,7 +141,7 @@ def _request(plan: SanityPlan, url: str, expectation: Expectation, follow_ups: t
 
 
 def _portal_expectation(good: int | str) -> Expectation:
-    return Expectation(statuses=(good,)) if isinstance(good, int) else Expectation(text=good)
+    return Expectation(statuses=(good,)) if isinstance(good, int) else Expectation(text=re.escape(good))
 
 
 def _portal(observations: Iterable[Observation], good: int | str) -> bool | tuple[object, ...] | None:

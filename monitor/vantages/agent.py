@@ -40,6 +40,7 @@ class AgentVantage:
         )
         self._options = options
         self._new_id = parts.ids.new
+        self._clock = parts.clock
         self._client: httpx.AsyncClient | None = None
         self._connecting = asyncio.Lock()
         self._slots = asyncio.Semaphore(options.concurrency)
@@ -51,7 +52,7 @@ class AgentVantage:
             recording = await self._ask("/v1/measure", msgspec.json.encode(request), Recording)
         measurement = msgspec.structs.replace(
             recording.measurement,
-            id=self._new_id(recording.measurement.started_at),
+            id=self._new_id(self._clock.now()),  # by our clock: ids keep their order whatever the agent believes
             vantage=self.info.name,
             target=request.target.name,
             url=request.target.url,
