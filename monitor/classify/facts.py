@@ -43,6 +43,8 @@ _ROUTINE: Final = frozenset({Purpose.PATH, Purpose.ADDRESS_CHECK})
 _AT_CONTROL: Final = _ROUTINE | {Purpose.CONTROL_CHECK}
 _ENCRYPTED: Final = frozenset({"https", "tls"})
 _NO_SUCH_NAME: Final = frozenset({Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_NO_ANSWER})
+# What makes a certificate somebody else's.
+_FOREIGN: Final = frozenset({Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME})
 _UNREACHABLE: Final = frozenset({Failure.HOST_UNREACHABLE, Failure.NETWORK_UNREACHABLE, *TIMEOUTS})
 # A stranger's server may turn an unknown name away with an alert; it cannot cut it off just as the path did.
 _CUTS: Final = frozenset({"reset", "eof", "timeout"})
@@ -152,7 +154,12 @@ class Facts:
         if self.context.isolation is None:
             return None
         earlier = Facts(self.context.isolation, msgspec.structs.replace(self.context, isolation=None))
-        return earlier if earlier.symptom == self.symptom and not earlier.is_transient else None
+        if earlier.symptom != self.symptom or earlier.is_transient:
+            return None
+        # What was shown at one address says nothing of another: a name that leads elsewhere now is isolated anew.
+        failed = {one.address for one in self.routine.end.hop.endpoints if one.failure is not None}
+        tried = {one.address for one in earlier.measurement.observations if not isinstance(one, DnsObservation)}
+        return earlier if not failed or failed & tried else None
 
     @cached_property
     def evidence(self) -> tuple[Observation, ...]:
@@ -391,11 +398,20 @@ class Facts:
         if any(
             late.answers
             and not {answer.value for answer in late.answers if answer.type != "CNAME"} & set(one.addresses)
-            for one in hop.dns
+            # A forger answers for every resolver; only those of a deep run are listened to for long.
+            for one in (*hop.dns, *(other for other in self.other_resolvers(hop) if set(other.addresses) & set(ours)))
             for late in one.late_replies
         ):
             return True
-        return None not in foreign and any(self._forged_over_udp(hop, one) for one in self.other_resolvers(hop))
+        return None not in foreign and (
+            self._leads_astray(hop) or any(self._forged_over_udp(hop, one) for one in self.other_resolvers(hop))
+        )
+
+    def _leads_astray(self, hop: Hop) -> bool:
+        """Tell whether the path ended at foreign addresses while an address known elsewhere proves itself here."""
+        view = self.view(hop)
+        is_end = not self.end.complete and self.end.hop.index == hop.index
+        return is_end and self.answers_harmless is True and not view.reference.isdisjoint(view.verified_here)
 
     def _forged_over_udp(self, hop: Hop, plain: DnsObservation) -> bool:
         if plain.transport != "udp" or not plain.addresses:
@@ -505,6 +521,12 @@ class Facts:
         """
         if not isinstance(one, TcpObservation) or one.failure not in _UNREACHABLE:
             return False
+        if one.failure == Failure.NETWORK_UNREACHABLE:
+            v6 = is_v6(one.address)
+            return not any(
+                isinstance(other, TcpObservation) and other.failure is None and is_v6(other.address) == v6
+                for other in self.evidence
+            )
         v6 = is_v6(one.address)
         works = any(
             isinstance(other, TcpObservation) and other.failure is None and is_v6(other.address) == v6
@@ -590,7 +612,8 @@ class Facts:
         if not self.failed or self.end.layer is not Step.TLS:
             return None
         for one in hop.tls:
-            if not one.chain or not _defects(one) or one.failure is None:
+            # An expired certificate alone may be the platform's own at one of its places.
+            if not one.chain or one.failure is None or not _FOREIGN & _defects(one):
                 continue
             theirs = [
                 other
@@ -683,7 +706,8 @@ class Facts:
         return (not self.routine.usable(theirs.addresses) for theirs in self.control_hops(end.hop))
 
     def _is_expected(self, hop: Hop, one: Endpoint) -> bool:
-        if isinstance(one, TcpObservation) and is_v6(one.address) and one.failure in _UNREACHABLE | LOCAL_FAULTS:
+        is_family_fault = one.failure == Failure.NETWORK_UNREACHABLE or is_v6(one.address)
+        if isinstance(one, TcpObservation) and is_family_fault and one.failure in _UNREACHABLE | LOCAL_FAULTS:
             return any(other.failure is None for other in hop.tcp)
         return False in [self.control_passed(control, hop, one) for control in self.controls_at(hop)]
 

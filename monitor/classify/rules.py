@@ -70,8 +70,11 @@ def _lands_at(*outcomes: str) -> Callable[[Facts], bool]:
 
 def _bogon_only(facts: Facts) -> bool:
     last = facts.end.hop.index
-    return facts.failed and any(
-        one.on_path and one.outcome == "bogon" and one.hop == last for one in facts.dns_mechanisms
+    # A router that answers for a line being set up gives bogons for a moment.
+    return (
+        facts.failed
+        and not facts.is_transient
+        and any(one.on_path and one.outcome == "bogon" and one.hop == last for one in facts.dns_mechanisms)
     )
 
 

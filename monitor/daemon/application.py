@@ -21,6 +21,7 @@ from monitor.daemon import systemd
 from monitor.daemon.listen import Server, listening_socket
 from monitor.daemon.logs import Redaction
 from monitor.daemon.memory import Memory
+from monitor.daemon.pipeline import ROUND_SECONDS
 from monitor.daemon.run_contexts import RunContexts
 from monitor.daemon.schedule import Entry, Schedule
 from monitor.daemon.services import DaemonServices
@@ -31,8 +32,8 @@ from monitor.detect.incidents import without
 from monitor.exporter.exporter import Exporter
 from monitor.model.identifier import MeasurementIds
 from monitor.model.outcome import Incident, Outcome
-from monitor.model.seams import Clock
-from monitor.model.vantage import VantageCheck
+from monitor.model.seams import Clock, Vantage
+from monitor.model.vantage import Role, VantageCheck
 from monitor.model.verdict import Status
 from monitor.network.certificates import TrustStore
 from monitor.store.reader import Reader
@@ -68,6 +69,7 @@ class Daemon:
         self._contexts = RunContexts(clock)
         self._memory = Memory()
         self._in_flight = 0
+        self._closings: set[asyncio.Task[None]] = set()
         self.exporter = Exporter(monitor.__version__, RULES_VERSION)
         self.started_at = clock.now()
         self.config_loaded_at = clock.now()
@@ -132,9 +134,10 @@ class Daemon:
         await schedule.stop(STOP_SECONDS)
         server.should_exit = True
         await serving
-        for task in keeping:
+        ending = (*keeping, *self._closings)
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*keeping, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         for vantage in self.station.vantages.values():
             await vantage.close()
 
@@ -155,10 +158,17 @@ class Daemon:
         before, self.station = self.station, station
         self._put_in_use(before)
         gone = [vantage for name, vantage in before.vantages.items() if station.vantages.get(name) is not vantage]
-        # Rounds under way end on the old vantages; the old pipeline keeps them alive until then.
         for vantage in gone:
-            await vantage.close()
+            self._closings.add(closing := asyncio.create_task(self._close_later(vantage)))
+            closing.add_done_callback(self._closings.discard)
         return True, "the configuration is in use"
+
+    async def _close_later(self, vantage: Vantage) -> None:
+        """Close a vantage that is no longer used once the rounds under way on it have ended."""
+        try:
+            await asyncio.sleep(2 * ROUND_SECONDS)
+        finally:
+            await vantage.close()
 
     def _refuse(self, why: str) -> tuple[bool, str]:
         self.config_error = why
@@ -241,7 +251,10 @@ class Daemon:
         self.store.record(outcome)
         station = self.station
         target, vantage = station.targets.get(measurement.target), station.vantages.get(measurement.vantage)
-        if target is not None and vantage is not None:
+        is_asked = vantage is not None and (
+            vantage.info.role is Role.CONTROL or (measurement.target, measurement.vantage) in station.assignments
+        )
+        if target is not None and vantage is not None and is_asked:
             self.exporter.observe(outcome, target, vantage.info, station.interval_of(target.name, measurement.vantage))
         if verdict is None:
             return

@@ -44,7 +44,7 @@ class ControlBook:
 
     def known(self, target: Target, max_age_seconds: float) -> tuple[Measurement, ...]:
         """Return the controls at hand that are at most so old, without measuring."""
-        oldest = self._clock.monotonic() - max_age_seconds
+        oldest = self._clock.boottime() - max_age_seconds
         found = (self._latest.get((target, vantage.info.name)) for vantage in self._controls)
         return tuple(one[1] for one in found if one and one[0] >= oldest)
 
@@ -68,11 +68,11 @@ class ControlBook:
     async def _one(self, vantage: Vantage, request: Request, max_age_seconds: float) -> Measurement | None:
         key = (request.target, vantage.info.name)
         async with self._locks.setdefault(key, asyncio.Lock()):
-            if (known := self._latest.get(key)) and known[0] >= self._clock.monotonic() - max_age_seconds:
+            if (known := self._latest.get(key)) and known[0] >= self._clock.boottime() - max_age_seconds:
                 return known[1]
             if (await self._sanity.recent(vantage)).state is not VantageState.ONLINE:
                 return None
-            began = self._clock.monotonic()
+            began = self._clock.boottime()
             measurement = await self._measure(vantage, request)
             if measurement is not None:
                 self._latest[key] = (began, measurement)

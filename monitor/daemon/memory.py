@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from monitor.model.measurement import Measurement
-from monitor.model.observation import TlsObservation
+from monitor.model.observation import Purpose, TlsObservation
 from monitor.model.outcome import Incident, Outcome
-from monitor.model.vantage import NetworkIdentity
+from monitor.model.vantage import NetworkIdentity, VantageState
 from monitor.model.verdict import DetectorState
 from monitor.store.reader import Reader
 
@@ -42,12 +42,13 @@ class Memory:
         """Return the state of a series on a network; one never seen before is unknown."""
         return self.detectors.get((*series, network.asn or 0), DetectorState())
 
-    def isolation(self, series: Series, url: str, at: datetime, max_age_seconds: float) -> Measurement | None:
-        """Return the last isolating run of this URL if it is young enough to stand for an unchanged symptom."""
+    def isolation(self, series: Series, now: Measurement, max_age_seconds: float) -> Measurement | None:
+        """Return the last isolating run if it may stand for `now`: same URL, same network, and not too old."""
         found = self.isolations.get(series)
-        if found is None or found.url != url or at - found.started_at > timedelta(seconds=max_age_seconds):
+        if found is None or (found.url, found.network.asn) != (now.url, now.network.asn):
             return None
-        return found
+        age = now.started_at - found.started_at
+        return found if timedelta(0) <= age <= timedelta(seconds=max_age_seconds) else None
 
     def learn(self, outcome: Outcome) -> None:
         """Take in what a round found out."""
@@ -55,14 +56,17 @@ class Memory:
         series = (measurement.target, measurement.vantage)
         if outcome.detector is not None:
             self.detectors[*series, measurement.network.asn or 0] = outcome.detector
-        if measurement.is_deep:
+        was_online = outcome.state_before is outcome.state_after is VantageState.ONLINE
+        if measurement.is_deep and was_online and not measurement.interrupted:
             self.isolations[series] = measurement
         if outcome.incident:
             self.take_incident(outcome.incident)
         # An address proved with a certificate that it leads to the target's hosts.
         known = self.addresses.setdefault(measurement.target, set())
         for one in measurement.observations:
-            if isinstance(one, TlsObservation) and one.verified and len(known) < MAX_KNOWN_ADDRESSES:
+            if not isinstance(one, TlsObservation) or one.purpose not in {Purpose.PATH, Purpose.ADDRESS_CHECK}:
+                continue
+            if one.verified and len(known) < MAX_KNOWN_ADDRESSES:
                 known.add(one.address)
 
     def take_incident(self, incident: Incident) -> None:

@@ -127,6 +127,9 @@ class Pipeline:
         if deep or facts.symptom:
             if run.is_ready and (deep or is_unexpected(run.recording.measurement, run.context)):
                 await self._deepen(run, self.request(target, vantage), vantage)
+            elif run.is_ready:
+                # The isolation of an earlier round stands; whose the addresses are, the control is asked in every one.
+                await self._ask_controls(run, self.request(target, vantage))
             await self._check_afterwards(run, vantage)
             facts = Facts(run.recording.measurement, run.context)
         outcome = self._outcome(run, facts)
@@ -224,7 +227,7 @@ class Pipeline:
             state_after=before.state if before else None,
             controls=merged(controls),
             has_control_vantage=bool(self._controls),
-            isolation=self._memory.isolation(series, target.url, self._clock.now(), self._settings.isolation_seconds),
+            isolation=self._memory.isolation(series, recording.measurement, self._settings.isolation_seconds),
             known_addresses=frozenset(self._memory.addresses.get(target.name, ())),
             allowed_bogons=self._settings.request.allowed_bogons,
             fingerprints=self._settings.fingerprints,
@@ -240,14 +243,15 @@ class Pipeline:
         deep_request = msgspec.structs.replace(request, limits=self._settings.deep_limits)
         async with self._deep_slots:
             try:
+                began = self._clock.monotonic()
                 async with asyncio.timeout(ROUND_SECONDS - run.spent_seconds):
-                    checks = control_checks(run.recording.measurement, deep_request.allowed_bogons)
-                    if fresh := await self._controls.extended(deep_request, checks):
-                        run.context = msgspec.structs.replace(run.context, controls=merged(fresh))
-                        run.control_ids = ids_of(fresh)
+                    await self._ask_controls(run, deep_request)
                     settings = await self._follow_up_settings(deep_request, vantage)
                     while settings and (wanted := follow_ups(run.recording.measurement, run.context, settings)):
-                        answer = await vantage.measure(msgspec.structs.replace(deep_request, follow_ups=wanted))
+                        left = ROUND_SECONDS - run.spent_seconds - (self._clock.monotonic() - began)
+                        limits = msgspec.structs.replace(deep_request.limits, total_seconds=max(0.0, left - 1))
+                        asked = msgspec.structs.replace(deep_request, follow_ups=wanted, limits=limits)
+                        answer = await vantage.measure(asked)
                         if not answer.measurement.observations:
                             break  # a vantage that cannot look this way would be asked for ever
                         run.recording = joined(run.recording, answer)
@@ -261,6 +265,18 @@ class Pipeline:
                 log.info("deep run ended early", extra={"target": request.target.name, "why": type(error).__name__})
         # The run is its own isolation now.
         run.context = msgspec.structs.replace(run.context, isolation=None)
+
+    async def _ask_controls(self, run: Round, request: Request) -> None:
+        """Have the controls try the addresses that this round was led to; one that hangs is not waited for."""
+        checks = control_checks(run.recording.measurement, request.allowed_bogons)
+        try:
+            async with asyncio.timeout(CONTROL_SECONDS):
+                fresh = await self._controls.extended(request, checks)
+        except TimeoutError:
+            return
+        if fresh:
+            run.context = msgspec.structs.replace(run.context, controls=merged(fresh))
+            run.control_ids = ids_of(fresh)
 
     async def _follow_up_settings(self, request: Request, vantage: Vantage) -> FollowUpSettings | None:
         """Return the settings with the address of the unrelated host, as encrypted and other resolvers tell it."""
@@ -276,13 +292,14 @@ class Pipeline:
             answer = await vantage.measure(msgspec.structs.replace(request, follow_ups=lookups))
             answers = [one for one in answer.measurement.observations if isinstance(one, DnsObservation)]
             address = next((one.addresses[0] for one in answers if one.addresses), "")
-            self._unrelated[vantage.info.name] = self._clock.monotonic(), address
+            if address:
+                self._unrelated[vantage.info.name] = self._clock.monotonic(), address
         return msgspec.structs.replace(settings, unrelated_address=address)
 
     async def _check_afterwards(self, run: Round, vantage: Vantage) -> None:
         """Check the line again; a clean round needs no such check, since it proved the line itself."""
         if run.is_ready:
-            after = await self._sanity.since(vantage, self._clock.monotonic())
+            after = await self._sanity.since(vantage, self._clock.boottime())
             run.context = msgspec.structs.replace(run.context, state_after=after.state)
 
     def _outcome(self, run: Round, facts: Facts) -> Outcome:

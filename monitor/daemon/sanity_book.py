@@ -26,15 +26,15 @@ class SanityBook:
 
     async def recent(self, vantage: Vantage) -> VantageCheck:
         """Return a check that is at most `max_age_seconds` old."""
-        return await self.since(vantage, self._clock.monotonic() - self.max_age_seconds)
+        return await self.since(vantage, self._clock.boottime() - self.max_age_seconds)
 
-    async def since(self, vantage: Vantage, monotonic_seconds: float) -> VantageCheck:
-        """Return a check that began at or after an instant of the monotonic clock."""
+    async def since(self, vantage: Vantage, boottime_seconds: float) -> VantageCheck:
+        """Return a check that began at or after an instant of `Clock.boottime`, which counts a suspended night."""
         name = vantage.info.name
         async with self._locks.setdefault(name, asyncio.Lock()):
-            if (known := self._latest.get(name)) and known[0] >= monotonic_seconds:
+            if (known := self._latest.get(name)) and known[0] >= boottime_seconds:
                 return known[1]
-            began = self._clock.monotonic()
+            began = self._clock.boottime()
             check = await self._check(vantage)
             if known and _moved(known[1].network, check.network) and check.state is VantageState.ONLINE:
                 check = _with_state(check, VantageState.MOVED)

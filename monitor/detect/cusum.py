@@ -78,10 +78,12 @@ def step(
     state: DetectorState, verdict: Verdict, measurement: Measurement, at: datetime, parameters: Parameters = DEFAULT
 ) -> tuple[DetectorState, Transition | None]:
     """Return the state after a round that started `at` (UTC), and the transition that it confirmed, if any."""
-    state = _after_silence(state, at, parameters)
     failing = is_failing(verdict, measurement)
+    after = _after_silence(state, at, parameters)
     if failing is None:
-        return state, None
+        # Halved once, at the next kept round, however many are dropped before; forgotten at once.
+        return (after if after.last_kept_at is None else state), None
+    state = after
     if state.state is SeriesState.NOT_ACCESSIBLE:
         gain = -parameters.failing if failing else -parameters.accessible
     elif failing:

@@ -125,7 +125,7 @@ FINGERPRINT = "ab" * 32
         (target("expect: {status: 42}"), "x-home.expect.status: must be greater than"),
         (target("expect: {until: dns}"), "expect.until: must be 'tcp', 'tls' or 'http', not 'dns'"),
         (target("expect: {until: tls, status: 200}"), ":7: platforms.x.targets.x-home.expect: until: tls stops before"),
-        (target('expect: {text: "("}'), "expect.text: must be a regular expression ("),
+        (target('expect: {text: "("}'), "expect.text: must be a regular expression as RE2 knows them"),
         (target("expect: {text: " + "a" * 201 + "}"), "must be a regular expression of 1 to 200 characters, not 'aaa"),
         (target("expect: true"), "expect: must be a mapping of keys and values, not 'true'"),
         (target("expect: {final_host: a..b}"), "expect.final_host: must be a host name such"),
