@@ -6,7 +6,7 @@ from monitor.config.assignment import Assignment, assignments
 from monitor.config.schema import Configuration
 from monitor.config.traffic import stretch_factor
 from monitor.model.measurement import Limits
-from monitor.model.vantage import Role, VantageInfo
+from monitor.model.vantage import VantageInfo
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,11 +14,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     assignments: tuple[Assignment, ...]
     vantages: tuple[VantageInfo, ...]
-
-    @property
-    def control_vantage_names(self) -> tuple[str, ...]:
-        """The vantages that are asked for comparison only."""
-        return tuple(vantage.name for vantage in self.vantages if vantage.role is Role.CONTROL)
 
 
 def plan(config: Configuration) -> Plan:

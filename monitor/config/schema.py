@@ -211,8 +211,9 @@ class FollowUpConfig(Section):
 class SanityConfig(Section):
     """Checks that tell a sick line from a blocked platform (docs/verdicts.md, "Vantage sanity").
 
-    The defaults stand on networks of operators that serve no platform of the shipped file, so that blocking a platform
-    with all its addresses, or a failing delivery network, does not look like a line that is down.
+    Names, portals and TLS hosts stand by default on networks that serve no platform of the shipped file, so that
+    blocking a platform with all its addresses does not look like a line that is down. The anchors are public resolvers
+    of three operators; two of these serve platforms too, and failing anchors alone are but a note.
     """
 
     enabled: bool = True
@@ -221,6 +222,8 @@ class SanityConfig(Section):
     # A random label under it must not exist. (Some DNS providers answer "exists, but empty" instead; not this one.)
     nxdomain_zone: Name | None = "debian.org"
     anchors: tuple[Address, ...] = ("1.1.1.1:443", "8.8.8.8:443", "9.9.9.9:443")
+    names_required: Annotated[Whole, Field(ge=1)] = 2  # how many of `dns_names` must resolve
+    anchors_required: Annotated[Whole, Field(ge=1)] = 2  # how many of `anchors` must connect
     # URL → what a good answer shows: a status (204) or text in the body. Both are what desktops ask anyway.
     portals: dict[Url, Annotated[Whole, Field(ge=100, le=599)] | Text] = {
         "http://network-test.debian.org/nm": "NetworkManager is online",

@@ -44,6 +44,7 @@ log = logging.getLogger("monitor.daemon")
 
 STOP_SECONDS = 10.0
 HOUSEKEEPING_SECONDS = 5.0
+CLOCK_STEP_SECONDS = 1.0
 FIRST_MAINTENANCE_SECONDS = 60.0  # also for a daemon that never lives an hour
 MAINTENANCE_SECONDS = 3600.0
 
@@ -286,11 +287,19 @@ class Daemon:
     async def _keep_house(self) -> None:
         """Publish what the daemon knows of itself and tell systemd that the loop is alive."""
         pause = min(HOUSEKEEPING_SECONDS, (systemd.watchdog_seconds() or HOUSEKEEPING_SECONDS * 3) / 3)
+        offset = self._wall_offset()
         while True:
+            if abs((step := self._wall_offset()) - offset) > CLOCK_STEP_SECONDS:
+                log.warning("the wall clock was set", extra={"seconds": round(step - offset, 1)})
+            offset = step
             self.exporter.set_store(self.store.health())
             self.exporter.in_flight(self._in_flight)
             systemd.notify(f"{systemd.WATCHDOG}\nSTATUS={self._in_flight} of {len(self.station.assignments)} running")
             await asyncio.sleep(pause)
+
+    def _wall_offset(self) -> float:
+        """Return what the wall clock is ahead of the one that nobody sets; a suspended night is no step."""
+        return self._clock.now().timestamp() - self._clock.boottime()
 
     async def _maintain(self) -> None:
         """Roll up and clean up now and then, in the writer's own time."""

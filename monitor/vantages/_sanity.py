@@ -1,4 +1,4 @@
-"""Is the line sane? Checks of several operators before and after a round (docs/verdicts.md, "Vantage sanity").
+"""Is the line sane? Checks of several operators around a round (docs/verdicts.md, "Vantage sanity").
 
 The checks are ordinary measurements and follow-ups of uncontroversial hosts through the vantage's own `measure`, so
 whatever the vantage can see, they see. The state is drawn by `state_of`, a pure function over what they found.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from monitor.model.bogon import is_bogon
 from monitor.model.failure import CERTIFICATE_FAILURES, Failure
 from monitor.model.measurement import FollowUp, Limits, Recording, Request
 from monitor.model.observation import (
@@ -41,6 +42,8 @@ class SanityPlan:
     allowed_bogons: tuple[str, ...]
     limits: Limits
     cleartext_user_agent: str
+    names_required: int = 2
+    anchors_required: int = 2
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,13 @@ def most(of: int) -> int:
     return of // 2 + 1
 
 
-def state_of(findings: Findings) -> tuple[VantageState, tuple[str, ...]]:
-    """Draw the vantage's state and its notes; pure. A single check that fails may itself be blocked: a note."""
+def state_of(
+    findings: Findings, names_required: int = 2, anchors_required: int = 2
+) -> tuple[VantageState, tuple[str, ...]]:
+    """Draw the vantage's state and its notes; pure. A single check that fails may itself be blocked: a note.
+
+    Of a group smaller than what is required all must be good.
+    """
     notes: list[str] = []
     wrong = [answer for answer in findings.portals if answer is not True and answer is not None]
     if len(wrong) >= most(len(findings.portals)) and len(set(wrong)) == 1 and len(wrong) > 1:
@@ -73,8 +81,8 @@ def state_of(findings: Findings) -> tuple[VantageState, tuple[str, ...]]:
     valid = findings.certificates.count(True)
     if not valid and len(issuers) > 1 and len(set(issuers)) == 1:
         return VantageState.TLS_INTERCEPTED, tuple(notes)
-    names_ok = not findings.names_resolved or sum(findings.names_resolved) >= most(len(findings.names_resolved))
-    anchors_ok = sum(findings.anchors_connected) >= most(len(findings.anchors_connected))
+    names_ok = sum(findings.names_resolved) >= min(names_required, len(findings.names_resolved))
+    anchors_ok = sum(findings.anchors_connected) >= min(anchors_required, len(findings.anchors_connected))
     portal_ok = findings.portals.count(True) > 0
     if findings.nxdomain_rewritten:
         notes.append("the resolver answers for names that do not exist")
@@ -111,7 +119,7 @@ async def check(
     tls = recordings[1 + len(plan.portals) :]
     dns = [one for one in steps.measurement.observations if isinstance(one, DnsObservation)]
     findings = Findings(
-        names_resolved=tuple(bool(one.addresses) and one.failure is None for one in dns if one.host != label),
+        names_resolved=tuple(_is_sane(one, plan.allowed_bogons) for one in dns if one.host != label),
         nxdomain_rewritten=any(one.addresses for one in dns if one.host == label),
         anchors_connected=tuple(
             one.failure is None for one in steps.measurement.observations if isinstance(one, TcpObservation)
@@ -122,11 +130,16 @@ async def check(
         ),
         certificates=tuple(_certificate(recording.measurement.observations) for recording in tls),
     )
-    state, notes = state_of(findings)
+    state, notes = state_of(findings, plan.names_required, plan.anchors_required)
     observations = tuple(one for recording in recordings for one in recording.measurement.observations)
     return VantageCheck(
         vantage=vantage, started_at=started_at, state=state, network=identity, observations=observations, notes=notes
     )
+
+
+def _is_sane(one: DnsObservation, allowed_bogons: tuple[str, ...]) -> bool:
+    """Tell whether a known name resolved; a router that answers every name with its own address does not count."""
+    return one.failure is None and any(not is_bogon(address, allowed_bogons) for address in one.addresses)
 
 
 def _request(plan: SanityPlan, url: str, expectation: Expectation, follow_ups: tuple[FollowUp, ...] = ()) -> Request:

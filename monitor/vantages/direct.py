@@ -52,6 +52,8 @@ class DirectVantage:
             allowed_bogons=parts.allowed_bogons,
             limits=parts.limits,
             cleartext_user_agent=parts.cleartext_user_agent,
+            names_required=sanity.names_required,
+            anchors_required=sanity.anchors_required,
         )
         self._finder = IdentityFinder(
             network,

@@ -23,7 +23,7 @@ defaults:
   timeouts: {{dns: {step}, tcp: {step}, tls: {step}, http: {step}, total: {total}}}
 network: {{allowed_bogons: [127.0.0.0/8]}}
 tls: {{ca_file: {ca_file}}}
-sanity: {{enabled: false}}
+sanity: {{enabled: false, whoami: null}}
 follow_ups:
   harmless_name: t0000.{zone}
   resolvers: ["{resolver}"]

@@ -63,11 +63,6 @@ def test_cleartext_requests_name_neither_tool_nor_contact(config: Configuration)
     assert not any(word in named for word in ("monitor", "access", "http", "@", "bot"))
 
 
-def test_shipped_text_can_name_another_database(tmp_path: Path) -> None:
-    (tmp_path / "probes.yaml").write_text(shipped_text(Path("/var/lib/elsewhere/monitor.db")), encoding="utf-8")
-    assert load(tmp_path / "probes.yaml", {}).storage.path == Path("/var/lib/elsewhere/monitor.db")
-
-
 def test_commented_control_vantage_is_sound_once_uncommented(tmp_path: Path) -> None:
     block = re.search(r"(  # control:\n(?:  #   .*\n)+)", shipped_text())
     assert block is not None
