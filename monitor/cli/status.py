@@ -12,6 +12,7 @@ from monitor.cli._options import config_option
 from monitor.cli._reading import stored
 from monitor.cli._rendering import GRAVITY, STYLES, console, instant, network_words
 from monitor.cli._times import INSTANT
+from monitor.daemon.one_off import AD_HOC
 from monitor.model.vantage import Role
 
 
@@ -22,7 +23,8 @@ from monitor.model.vantage import Role
 def command(config_path: Path, at: datetime | None, *, as_json: bool) -> None:
     """Show how each target stands, since when, and why."""
     with stored(config_path) as (config, reader):
-        states = reader.latest(at)
+        # What was measured once for somebody's asking is no series.
+        states = [state for state in reader.latest(at) if state.target != AD_HOC]
     if as_json:
         for state in states:
             click.echo(msgspec.json.encode(state))

@@ -198,12 +198,12 @@ class Reader(AbstractContextManager["Reader"]):
     def latest(self, at: datetime | None = None) -> list[CurrentState]:
         """Return how each target stood at each vantage at an instant (now by default), by target and vantage.
 
-        Targets and vantages removed from the configuration by then, or never in it, are left out.
+        Targets and vantages removed from the configuration by then are left out.
         """
         moment = _FOREVER if at is None else milliseconds(at)
         series = self._all(
             "SELECT DISTINCT s.target_id, s.vantage_id FROM series s JOIN target t ON t.id = s.target_id "
-            "JOIN vantage g ON g.id = s.vantage_id WHERE t.added_at IS NOT NULL AND coalesce(t.removed_at > ?1, 1) "
+            "JOIN vantage g ON g.id = s.vantage_id WHERE coalesce(t.removed_at > ?1, 1) "
             "AND coalesce(g.removed_at > ?1, 1) AND EXISTS (SELECT 1 FROM status_run "
             "WHERE target_id = s.target_id AND vantage_id = s.vantage_id AND started_at <= ?1) "
             "ORDER BY t.name, g.name",

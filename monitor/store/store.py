@@ -39,6 +39,7 @@ BACKOFF_SECONDS: Final = (0.5, 30.0)
 SPOOL_EVIDENCE_BYTES: Final = 64 * 1024 * 1024
 _CLOSE_SECONDS: Final = 10.0
 _CLOSING_RETRY_SECONDS: Final = 0.2
+_LAST_ATTEMPT_SECONDS: Final = 3.0  # an attempt under way may wait for a lock that long
 
 
 class StoreHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,8 +117,7 @@ class Store:
         self._lost = self._refused = self._committed = 0
         self._commit_seconds = 0.0
         self._closing = threading.Event()
-        self._give_up_at = float("inf")  # set by `close`
-        self._pause = threading.Event()  # never set: a sleep
+        self._give_up = threading.Event()
         self._db: sqlite3.Connection | None = None
         self._recorder: Recorder | None = None
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
@@ -210,12 +210,12 @@ class Store:
 
     def close(self) -> None:
         """Write what waits, if the file lets us within ten seconds, and stop; what cannot be written is lost."""
-        # Two seconds earlier than the join below: an attempt under way may wait for the lock that long.
-        self._give_up_at = self._clock.monotonic() + _CLOSE_SECONDS - 2
         self._closing.set()
         with self._changed:
             self._changed.notify()
         self._thread.join(_CLOSE_SECONDS)
+        self._give_up.set()
+        self._thread.join(_LAST_ATTEMPT_SECONDS)
         with self._changed:
             unwritten = sum(job.is_run for job in self._jobs)
         if unwritten:
@@ -263,9 +263,8 @@ class Store:
             if self._turn():
                 backoff = BACKOFF_SECONDS[0]
             elif self._closing.wait(backoff):
-                if self._clock.monotonic() >= self._give_up_at:
+                if self._give_up.wait(_CLOSING_RETRY_SECONDS):
                     break
-                self._pause.wait(_CLOSING_RETRY_SECONDS)
             else:
                 backoff = min(2 * backoff, longest)
         self._abandon_upkeep()
