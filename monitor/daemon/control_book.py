@@ -53,9 +53,11 @@ class ControlBook:
         found = await asyncio.gather(*(self._one(vantage, request, max_age_seconds) for vantage in self._controls))
         return tuple(one for one in found if one is not None)
 
-    async def extended(self, request: Request, checks: tuple[FollowUp, ...]) -> tuple[Measurement, ...]:
+    async def extended(
+        self, request: Request, checks: tuple[FollowUp, ...], max_age_seconds: float
+    ) -> tuple[Measurement, ...]:
         """Return fresh controls, and beside each a second measurement of the test vantage's own endpoints."""
-        controls = await self.fresh(request, FRESH_SECONDS)
+        controls = await self.fresh(request, min(FRESH_SECONDS, max_age_seconds))
         if not checks:
             return controls
         asked = msgspec.structs.replace(request, follow_ups=checks)

@@ -70,6 +70,7 @@ class Round:
     context: Context
     control_ids: tuple[int, ...] = ()
     spent_seconds: float = 0.0  # by the routine measurement and its controls
+    control_age_seconds: float = 0.0  # how old a control may be to decide
 
     @property
     def is_ready(self) -> bool:
@@ -201,7 +202,7 @@ class Pipeline:
         context = self._context(
             recording, target=target, vantage=vantage, controls=controls, before=before, fault=fault
         )
-        return Round(recording, context, ids_of(controls), self._clock.monotonic() - began)
+        return Round(recording, context, ids_of(controls), self._clock.monotonic() - began, control_age_seconds)
 
     async def _control(self, request: Request, max_age_seconds: float) -> tuple[Measurement, ...]:
         """Return the controls of a target; a control site is itself what the line is compared with."""
@@ -271,7 +272,7 @@ class Pipeline:
         checks = control_checks(run.recording.measurement, request.allowed_bogons)
         try:
             async with asyncio.timeout(CONTROL_SECONDS):
-                fresh = await self._controls.extended(request, checks)
+                fresh = await self._controls.extended(request, checks, run.control_age_seconds)
         except TimeoutError:
             return
         if fresh:
