@@ -455,8 +455,15 @@ def _choose_ports(resources: contextlib.ExitStack, http_port: int, https_port: i
             number: int = reserved.getsockname()[1]
             return number
 
+        def free_for_dns() -> int:
+            for _ in range(50):
+                number = free(held, stream)
+                # A port that is free for TCP may just be in use for UDP, by anybody's lookup.
+                with contextlib.suppress(OSError):
+                    return free(held, socket.SOCK_DGRAM, number)
+            raise OSError("no port is free for TCP and UDP alike")
+
         stream = socket.SOCK_STREAM
-        dns_port = free(held, stream)
-        free(held, socket.SOCK_DGRAM, dns_port)
+        dns_port = free_for_dns()
         ports = Ports(http_port or free(held, stream), https_port or free(held, stream), dns_port, free(held, stream))
         return ports, free(resources, stream)
