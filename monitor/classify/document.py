@@ -94,7 +94,8 @@ vetoes are error pages of servers, caches and anti-bot services.
 
 ## Vantage sanity
 
-Before and after a round the vantage must be `online`: k of n checks by different operators (names, anchors, portals,
+Before a round, and after one that was not clean, the vantage must be `online`: k of n checks by different operators
+(names, anchors, portals,
 certificates). Otherwise every verdict of the round is `inconclusive` with the state as its reason, and nothing changes.
 
 ## When a change counts
