@@ -9,8 +9,6 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
-import uvicorn
-
 import monitor
 from monitor.classify.rules import RULES_VERSION
 from monitor.config.assignment import Assignment
@@ -18,7 +16,7 @@ from monitor.config.load import load
 from monitor.config.problem import ConfigError
 from monitor.config.schema import Configuration
 from monitor.daemon import systemd
-from monitor.daemon.listen import Server, listening_socket
+from monitor.daemon.listen import Server, listening_socket, server_config
 from monitor.daemon.logs import Redaction
 from monitor.daemon.memory import Memory
 from monitor.daemon.pipeline import ROUND_SECONDS
@@ -104,17 +102,7 @@ class Daemon:
         self._schedule = schedule = Schedule(self._clock, self._round, self.exporter.started, self._skipped)
         self._put_in_use(None)
         services = DaemonServices(self, self._clock)
-        server = Server(
-            uvicorn.Config(
-                create_app(services),
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                timeout_graceful_shutdown=2,
-                loop="none",
-            )
-        )
+        server = Server(server_config(create_app(services), graceful_seconds=2))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)

@@ -356,3 +356,24 @@ def test_digest_names_what_is_measured_and_neither_secrets_nor_folders(tmp_path:
 def test_no_text_raises_anything_but_problems(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     with pytest.raises(ConfigError):
         loaded(tmp_path_factory.getbasetemp(), text)
+
+
+def test_what_is_stored_can_be_read_without_the_secrets_and_files_of_the_daemon(tmp_path: Path) -> None:
+    text = """\
+storage: {path: "${WHERE}/monitor.db"}
+tls: {ca_file: gone.pem}
+server: {token: "${TOKEN}"}
+vantages:
+  here: {kind: direct}
+  there: {kind: agent, role: control, url: "https://there.test/", token_file: gone, fingerprint: "%s"}
+platforms: {x: {targets: {x-home: https://x.com/}}}
+""" % ("0" * 64)
+    path = tmp_path / "probes.yaml"
+    path.write_text(text)
+    environ = {"WHERE": str(tmp_path)}
+    assert len(problems(tmp_path, text, environ)) == 3
+    config = load(path, environ, only_to_read=True)
+    assert config.storage.path == tmp_path / "monitor.db"
+    assert list(config.vantages) == ["here", "there"]
+    with pytest.raises(ConfigError, match="'WHERE' is not set"):
+        load(path, {}, only_to_read=True)
