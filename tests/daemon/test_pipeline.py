@@ -80,3 +80,17 @@ def test_a_vantage_that_cannot_be_used_says_nothing_about_the_target() -> None:
     assert (outcome.verdict.status, outcome.verdict.reason) == (Status.INCONCLUSIVE, Reason.VANTAGE_OFFLINE)
     assert outcome.transition is None
     assert bench.recorded == [outcome]
+
+
+def test_what_was_seen_before_a_suspended_night_is_old_in_the_morning() -> None:
+    clock = HandClock()
+    here, control = ScriptedVantage("here", clock), ScriptedVantage("control", clock, role=Role.CONTROL)
+    bench = Bench(clock, here, control)
+
+    async def evening_and_morning() -> None:
+        await bench.round()
+        clock.suspended_seconds = 8 * 3600.0
+        await bench.round()
+
+    asyncio.run(evening_and_morning())
+    assert (here.checks, control.checks, len(control.asked)) == (2, 2, 2)
