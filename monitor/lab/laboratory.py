@@ -25,13 +25,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from tests.lab import places
-from tests.lab.authority import Authority, Certificate
-from tests.lab.http import serve
-from tests.lab.interference import Cut, carry_out, drop_syns, ends_here, let_syns_through
-from tests.lab.pages import Answerer, Asked, Page, always, known_block_page, origin, plain, redirect
-from tests.lab.resolvers import NXDOMAIN, SILENCE, Answer, Resolver, Transport, https_answerer, serve_stream, serve_udp
-from tests.lab.wire import Wire, name_asked, speaks_tls
+from monitor.lab import places
+from monitor.lab.authority import Authority, Certificate
+from monitor.lab.http import serve
+from monitor.lab.interference import Cut, carry_out, drop_syns, ends_here, let_syns_through
+from monitor.lab.pages import Answerer, Asked, Page, always, known_block_page, origin, plain, redirect
+from monitor.lab.resolvers import (
+    NXDOMAIN,
+    SILENCE,
+    Answer,
+    Resolver,
+    Transport,
+    https_answerer,
+    serve_stream,
+    serve_udp,
+)
+from monitor.lab.wire import Wire, name_asked, speaks_tls
 
 _CONVERSATION_SECONDS: Final = 120.0
 _BACKLOG: Final = 128
@@ -119,6 +128,7 @@ class Lab:
         self.connections: deque[tuple[str, str, str | None]] = deque(maxlen=_REMEMBERED)  # source, destination, name
 
     def __enter__(self) -> Self:
+        """Start serving. Raises OSError if addresses or ports cannot be had."""
         with contextlib.ExitStack() as resources:
             folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="access-lab-")))
             self._authority = Authority(folder)
@@ -139,6 +149,7 @@ class Lab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Stop. Raises ExceptionGroup if a server of the laboratory failed, unless the block raised already."""
         self._resources.close()
         if self._faults and error is None:
             raise ExceptionGroup("the laboratory itself failed", self._faults)
@@ -186,6 +197,7 @@ class Lab:
         return self._sites[name].addresses[0]
 
     def url(self, name: str, path: str = "/", scheme: str = "https") -> str:
+        """Return a URL of a site, with the port unless it is the usual one."""
         port = self.ports.https if scheme == "https" else self.ports.http
         usual = {"https": 443, "http": 80}[scheme]
         return f"{scheme}://{name}{path}" if port == usual else f"{scheme}://{name}:{port}{path}"
@@ -234,10 +246,12 @@ class Lab:
 
     @property
     def system_resolver(self) -> str:
+        """The provider's, over UDP; it lies where it was told to."""
         return f"udp://{places.SYSTEM_RESOLVER}:{self.ports.dns}"
 
     @property
     def control_resolver(self) -> str:
+        """The control's, over UDP; it never lies."""
         return f"udp://{places.CONTROL_RESOLVER}:{self.ports.dns}"
 
     @property

@@ -7,8 +7,8 @@ import struct
 from enum import Enum, auto
 from typing import Final
 
-from tests.lab.places import CONTROL_SOURCE
-from tests.lab.wire import Wire, speaks_tls
+from monitor.lab.places import CONTROL_SOURCE
+from monitor.lab.wire import Wire, speaks_tls
 
 _SO_ATTACH_FILTER: Final = 26
 _SO_DETACH_FILTER: Final = 27
@@ -78,5 +78,6 @@ def drop_syns(listener: socket.socket, *, spare_control: bool) -> None:
 
 
 def let_syns_through(listener: socket.socket) -> None:
+    """Take back `drop_syns`."""
     with contextlib.suppress(FileNotFoundError):  # there was none
         listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from tests.lab import places
-from tests.lab.laboratory import Lab
+from monitor.lab import places
+from monitor.lab.laboratory import Lab
 
 
 @dataclass(frozen=True)
