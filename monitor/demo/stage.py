@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import httpx
 import msgspec
 
+from monitor.config.risks import forget
 from monitor.demo.story import CAST, furnish
 from monitor.lab import Lab, places
 from monitor.lab.configuration import Agent, platforms_yaml
@@ -78,7 +79,7 @@ def opened(folder: Path, *, port: int, interval_seconds: float, pause: Pause) ->
     Raises StageError or OSError if something does not start, and what `pause` raises.
     """
     with ExitStack() as running:
-        lab = running.enter_context(Lab())
+        lab = running.enter_context(Lab(folder=folder))
         furnish(lab)
         agent = _agent(running, lab, folder, pause)
         config = folder / "probes.yaml"
@@ -93,9 +94,10 @@ def opened(folder: Path, *, port: int, interval_seconds: float, pause: Pause) ->
             ),
             encoding="utf-8",
         )
-        # What nobody but this host sees asks for nobody's consent.
         daemon = running.enter_context(_process(folder, "daemon", "run", "-c", str(config), "--accept-risks"))
         url = daemon.said("Listening on ", pause).split()[0]
+        # What never leaves the host needs no consent; whoever measures from this folder for real is to be asked.
+        forget(folder)
         client = running.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=_ANSWER_SECONDS))
         yield Stage(lab, url, interval_seconds, client)
 

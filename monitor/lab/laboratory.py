@@ -111,10 +111,14 @@ class Lab:
 
     `split` gives every site a second address that does not pass the censor and makes the control's resolver answer
     with it, for controls that cannot bind `places.CONTROL_SOURCE`. Fixed ports below 1024 need privileges.
+    `folder` keeps the certificate of its authority, `ca.pem`; by default that goes with the laboratory.
     """
 
-    def __init__(self, *, split: bool = False, http_port: int = 0, https_port: int = 0) -> None:
+    def __init__(
+        self, *, split: bool = False, http_port: int = 0, https_port: int = 0, folder: Path | None = None
+    ) -> None:
         self._split = split
+        self._folder = folder
         self._wanted = http_port, https_port
         self._sites: dict[str, Site] = {}
         self._published: dict[str, Answer] = {}
@@ -130,7 +134,7 @@ class Lab:
     def __enter__(self) -> Self:
         """Start serving. Raises OSError if addresses or ports cannot be had."""
         with contextlib.ExitStack() as resources:
-            folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="access-lab-")))
+            folder = self._folder or Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="access-lab-")))
             self._authority = Authority(folder)
             self.ca_file = self._authority.ca_file
             self.ports, self.closed_port = _choose_ports(resources, *self._wanted)
