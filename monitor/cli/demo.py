@@ -26,6 +26,7 @@ from monitor.web.services import TargetState
 
 _INTERVAL_SECONDS: Final = 4.0
 _FAST_INTERVAL_SECONDS: Final = 1.5
+_READING_SECONDS: Final = 5.0  # after each step, for whoever looks at the page
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -80,6 +81,7 @@ def command(
                 is_as_expected = is_as_expected and conclusion.as_expected
                 tell.conclude(step, conclusion)
                 before = step
+                pause(0 if fast else _READING_SECONDS)
             stays = seconds if seconds is not None else (None if sys.stdout.isatty() else 0.0)
             tell.closing(stage.url, stays, is_as_expected=is_as_expected)
             pause(threading.TIMEOUT_MAX if stays is None else stays)

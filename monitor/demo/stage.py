@@ -111,7 +111,10 @@ def _platforms(lab: Lab) -> dict[str, Any]:
 
 
 def _agent(running: ExitStack, lab: Lab, folder: Path, pause: Pause) -> Agent:
-    """Start the control where the censor does not look."""
+    """Start the control where the censor does not look.
+
+    It is bound to a loopback address, from which the kernel lets nothing leave the host.
+    """
     token_file = folder / "token"
     with os.fdopen(os.open(token_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(secrets.token_hex(32))

@@ -51,7 +51,7 @@ class Step:
     lesson: str  # what the conclusion shows
     arrange: Callable[[Lab], None]
     expects: Mapping[str, Expected] = field(default_factory=dict)  # by target
-    incidents: frozenset[str] = frozenset()  # platforms whose incident is open at the end of the step
+    incidents: frozenset[str] = frozenset()  # targets that open incidents hold at the end of the step
     rounds: int = 1  # how many rounds of each target must have been concluded so
     shows: tuple[str, ...] = ()  # targets told one by one
     evidence: str | None = None  # target whose deep run is told layer by layer
@@ -75,18 +75,23 @@ def differences(step: Step, since: datetime, states: Sequence[TargetState], inci
             "mechanisms": state.mechanisms,
         }
         found += [f"{state.target}: {each}" for each in step.expected(state.target).differences(verdict)]
-    is_open = {one.platform for one in incidents if one.closed_at is None}
-    found += [f"no open incident of {platform}" for platform in sorted(step.incidents - is_open)]
-    found += [f"an open incident of {platform}" for platform in sorted(is_open - step.incidents)]
+    held = {target for one in incidents if one.closed_at is None for target, _ in one.members}
+    found += [f"{target} is in no open incident" for target in sorted(step.incidents - held)]
+    found += [f"{target} is in an open incident" for target in sorted(held - step.incidents)]
     return found
 
 
-def wrongly_blamed(step: Step, before: Step | None, rows: Sequence[HistoryRow]) -> list[str]:
-    """Return what rounds of this step blamed on anybody although neither it nor the step before expects so."""
+def wrongly_blamed(step: Step, before: Step | None, settled_at: datetime, rows: Sequence[HistoryRow]) -> list[str]:
+    """Return what rounds of this step blamed on anybody although neither it nor the step before expects so.
+
+    `settled_at` is one interval after the change (UTC).
+    """
     found = []
     for row in rows:
         allowed = {status for each in (step, before) if each for status in each.expected(row.target).statuses}
-        if row.status in _BLAME and row.status not in allowed:
+        # A control decides for one interval: asked just before an outage, it makes one round of it look like a block.
+        is_settling = row.started_at < settled_at and Status.DOWN in step.expected(row.target).statuses
+        if row.status in _BLAME and row.status not in allowed and not is_settling:
             found.append(f"{row.target} was called {row.status} in measurement {row.id}")
     return found
 
@@ -155,7 +160,7 @@ STORY: Final = (
         "The answer itself is the proof, so this is confirmed without asking anybody else.",
         _poison_telegram,
         expects=_POISONED,
-        incidents=frozenset({"telegram"}),
+        incidents=frozenset(_POISONED),
         shows=("telegram-home",),
     ),
     Step(
@@ -166,7 +171,7 @@ STORY: Final = (
         "targets of one platform are one incident.",
         _reset_x,
         expects=_RESET,
-        incidents=frozenset({"telegram", "x"}),
+        incidents=frozenset(_RESET),
         shows=("x-home", "x-media"),
         evidence="x-home",
     ),
@@ -177,7 +182,7 @@ STORY: Final = (
         "Nobody is blamed for our own trouble. The incidents stay as they are; nothing is opened, nothing closed.",
         _pull_the_cable,
         expects=dict.fromkeys(_HOSTS, inconclusive("vantage_offline")),
-        incidents=frozenset({"telegram", "x"}),
+        incidents=frozenset(_RESET),
         shows=("wikipedia-home", "x-home"),
     ),
     Step(
@@ -187,7 +192,7 @@ STORY: Final = (
         "The genuine server said it, under its own certificate. The network is not to blame: withheld, not blocked.",
         _withdraw_facebook,
         expects=_WITHDRAWN,
-        incidents=frozenset({"telegram", "x", "facebook"}),
+        incidents=frozenset(_WITHDRAWN),
         shows=("facebook-home",),
     ),
     Step(
@@ -197,7 +202,7 @@ STORY: Final = (
         "It fails from the control as well, so it is down for everybody: no block, and no incident.",
         _break_youtube,
         expects={**_WITHDRAWN, "youtube-home": DOWN},
-        incidents=frozenset({"telegram", "x", "facebook"}),
+        incidents=frozenset(_WITHDRAWN),
         shows=("youtube-home",),
     ),
     Step(
