@@ -36,7 +36,7 @@ class _ToldToEndError(Exception):
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Port of the page; a free one by default.")
-@click.option("--fast", is_flag=True, help="Measure so often that the story takes less than a minute.")
+@click.option("--fast", is_flag=True, help="Measure more often: the story takes about a minute.")
 @click.option(
     "--seconds", type=click.FloatRange(0), help="Stay up this long after the story; until Ctrl-C on a terminal."
 )
@@ -183,9 +183,9 @@ class _Words:
         """Sum up, and say how long the page stays."""
         self._print()
         if is_as_expected:
-            self._print(Text("The monitor concluded in every step what the story expects.", "bold green"))
+            self._print(Text("Every verdict was what the story expects.", "bold green"))
         else:
-            self._print(Text("The monitor did not always conclude what the story expects; see above.", "bold red"))
+            self._print(Text("Not every verdict was what the story expects; see above.", "bold red"))
         if stays_seconds is None:
             self._print(f"The daemon stays up: {url}  Ctrl-C ends it.")
         elif stays_seconds:
