@@ -62,7 +62,8 @@ def ends_here(cut: Cut, first_flight: bytes) -> bool:
 def drop_syns(listener: socket.socket, *, spare_control: bool) -> None:
     """Make the kernel throw away what reaches `listener`, so that a connection attempt meets silence.
 
-    A classic BPF filter needs no privilege (socket(7), SO_ATTACH_FILTER). `spare_control` lets the control through.
+    A classic BPF filter needs no privilege on most kernels (socket(7), SO_ATTACH_FILTER); raises PermissionError on
+    the others. `spare_control` lets the control through.
     """
     control = int.from_bytes(socket.inet_aton(CONTROL_SOURCE))
     instructions = [

@@ -58,7 +58,7 @@ class Line(StrEnum):
     """In what state the test vantage's own line is."""
 
     ONLINE = "online"
-    OFFLINE = "offline"  # nothing comes back, neither packets nor DNS replies
+    OFFLINE = "offline"  # nothing comes back, neither packets nor DNS replies; see `Lab` about privileges
     CAPTIVE = "captive"  # every cleartext request meets a login page, TLS is reset
     INTERCEPTED = "intercepted"  # every certificate is signed by one authority that nobody trusts
     MOVED = "moved"  # it works, but on another network
@@ -111,6 +111,8 @@ class Lab:
 
     `split` gives every site a second address that does not pass the censor and makes the control's resolver answer
     with it, for controls that cannot bind `places.CONTROL_SOURCE`. Fixed ports below 1024 need privileges.
+    Some kernels grant packet filters to the privileged only. There `censor` raises PermissionError for DROP, and on a
+    line that is OFFLINE names get no answer and what sanity checks ask refuses, but known addresses still connect.
     `folder` keeps the certificate of its authority, `ca.pem`; by default that goes with the laboratory.
     """
 
@@ -348,7 +350,14 @@ class Lab:
             if Cut.DROP in cuts:
                 drop_syns(opened, spare_control=False)
             elif is_cut_off and places.passes_censor("", listener.address):
-                drop_syns(opened, spare_control=True)
+                try:
+                    drop_syns(opened, spare_control=True)
+                except PermissionError:
+                    # Second best: what only the test vantage asks is gone, and names get no answer.
+                    if self._censor.line is not Line.OFFLINE:
+                        raise
+                    if listener.address in places.LANDMARKS:
+                        await _shut(listener)
             else:
                 let_syns_through(opened)
 

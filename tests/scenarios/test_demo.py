@@ -16,6 +16,8 @@ import pytest
 from tests.scenarios.running import MONITOR, ROOT
 
 PATIENCE_SECONDS = 300
+# Whoever starts the tests, the demonstration has no privileges.
+UNPRIVILEGED = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
 Told = tuple[str, str | None, list[str], str | None]
 SNI_RESET: Told = ("blocked", "confirmed", ["tls.reset.sni"], None)
 BOGON: Told = ("blocked", "confirmed", ["dns.bogon.name"], None)
@@ -28,7 +30,7 @@ CALM: Mapping[str, Told] = {}
 def demo(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """Run it with its temporary files in `folder`."""
     with subprocess.Popen(
-        [*MONITOR, "demo", "--fast", *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        [*UNPRIVILEGED, *MONITOR, "demo", "--fast", *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "TMPDIR": str(folder)},
     ) as process:  # fmt: skip
         try:
