@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Cut, Lab
+from monitor.lab import Cut, Lab
 from tests.scenarios.daemon import Daemon, configuration
 from tests.scenarios.running import control_agent
 
