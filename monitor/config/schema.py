@@ -236,6 +236,14 @@ class SanityConfig(Section):
     asn_zone: Name | None = "asn.cymru.com"
 
 
+class FingerprintConfig(Section):
+    """What is known of block pages and block addresses."""
+
+    shipped: bool = True  # those that come with the program
+    # Further ones, as `monitor fingerprints import` writes them; a later row takes the place of an earlier one's id.
+    files: Annotated[tuple[LocalFile, ...], OneOrMany] = ()
+
+
 class NetworkConfig(Section):
     """Exceptions for laboratories and special networks."""
 
@@ -302,6 +310,7 @@ class Configuration(Section):
     geo: GeoConfig = GeoConfig()
     sanity: SanityConfig = SanityConfig()
     follow_ups: FollowUpConfig = FollowUpConfig()
+    fingerprints: FingerprintConfig = FingerprintConfig()
     storage: StorageConfig = Field(default_factory=dict, validate_default=True)  # validated: its path has a folder
     server: ServerConfig = ServerConfig()
     data: DataConfig = DataConfig()

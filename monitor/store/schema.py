@@ -113,6 +113,12 @@ def m0002_events(database: Any) -> None:
     _run(database, _EVENTS)
 
 
+@MIGRATIONS()
+def m0020_fingerprints(database: Any) -> None:
+    """Create the fingerprints that verdicts rested on, and from when each set was in use."""
+    _run(database, _FINGERPRINTS)
+
+
 _RECORD: Final = """
 CREATE TABLE platform (
     id INTEGER PRIMARY KEY,
@@ -502,4 +508,21 @@ CREATE TABLE delivery (
     last_outcome TEXT
 ) STRICT;
 CREATE INDEX delivery_due ON delivery (due_at) WHERE state = 'pending';
+"""
+
+_FINGERPRINTS: Final = """
+-- content is the rows as JSON, compressed with zlib; the digest is of the JSON
+CREATE TABLE fingerprint_set (
+    digest TEXT PRIMARY KEY,
+    sources TEXT NOT NULL,
+    rows INTEGER NOT NULL,
+    content BLOB NOT NULL
+) STRICT;
+-- which set verdicts drawn from `since` on rest on, until the next row
+CREATE TABLE fingerprint_use (
+    since INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL REFERENCES fingerprint_set(digest)
+) STRICT;
+CREATE TRIGGER fingerprint_set_is_final BEFORE UPDATE ON fingerprint_set
+BEGIN SELECT RAISE(ABORT, 'a set of fingerprints is never changed'); END;
 """

@@ -10,6 +10,8 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from monitor.config.fingerprints import shipped
+from monitor.model.fingerprint import FingerprintSet
 from monitor.model.measurement import Measurement, Recording
 from monitor.model.observation import TlsObservation
 from monitor.model.outcome import Incident, Outcome
@@ -274,6 +276,21 @@ def test_a_target_keeps_each_definition_it_had(store: Store, path: Path) -> None
     rows = db.execute("SELECT url, interval_seconds FROM target_definition ORDER BY since").fetchall()
     db.close()
     assert rows == [("https://x.com/", 300.0), ("https://other.example/", 60.0), ("https://other.example/", None)]
+
+
+def test_verdicts_can_be_drawn_again_with_the_fingerprints_of_their_time(store: Store, path: Path) -> None:
+    before, after = FingerprintSet(rows=shipped()[1]), FingerprintSet()
+    for at, fingerprints in ((0, before), (60, before), (120, after), (180, before)):
+        store.sync_fingerprints(fingerprints, NOW + seconds(at)).result(30)
+    with Reader(path) as reader:
+        assert reader.fingerprints_at(NOW - seconds(1)) is None
+        assert reader.fingerprints_at(NOW + seconds(90)) == before.rows
+        assert reader.fingerprints_at(NOW + seconds(130)) == ()
+        assert reader.fingerprints_at(NOW + seconds(9999)) == before.rows
+    db = sqlite3.connect(path)
+    assert db.execute("SELECT count(*) FROM fingerprint_set").fetchone() == (2,)
+    assert db.execute("SELECT count(*) FROM fingerprint_use").fetchone() == (3,)
+    db.close()
 
 
 def test_since_is_the_first_round_of_the_confirmed_change(store: Store, path: Path) -> None:
