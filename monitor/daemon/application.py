@@ -17,6 +17,7 @@ from monitor.classify.rules import RULES_VERSION
 from monitor.config.assignment import Assignment
 from monitor.config.fingerprints import fingerprints_of
 from monitor.config.load import load
+from monitor.config.plan import rollup_rule_of
 from monitor.config.problem import ConfigError
 from monitor.config.schema import Configuration
 from monitor.daemon import systemd
@@ -221,6 +222,10 @@ class Daemon:
         self._close_unwatched(now)
         for name in before.vantages.keys() - station.vantages.keys() if before else ():
             self.exporter.forget_vantage(name)
+        self.exporter.platforms(
+            {name: rollup_rule_of(station.config, name) for name in station.config.platforms},
+            {name: target.platform for name, target in station.targets.items()},
+        )
         self.exporter.incidents(self.open_incidents)
         self.exporter.set_reload(ok=True, at=now)
         self.config_loaded_at, self.config_error = now, None
@@ -301,6 +306,7 @@ class Daemon:
             offset = step
             self.exporter.set_store(self.store.health())
             self.exporter.in_flight(self._in_flight)
+            self.exporter.roll_up(self._clock.now())
             systemd.notify(f"{systemd.WATCHDOG}\nSTATUS={self._in_flight} of {len(self.station.assignments)} running")
             await asyncio.sleep(pause)
 

@@ -15,20 +15,11 @@ import msgspec
 
 from monitor.model.rollup import MAJORITY, RollupRule
 from monitor.model.vantage import NetworkIdentity
-from monitor.model.verdict import Reason, Status
+from monitor.model.verdict import GRAVITY, Reason, Status
 
 ROUNDS_UNTIL_STALE: Final = 3
 _NAMED_AT_MOST: Final = 6
 _UNKNOWN: Final = "unknown"
-# How bad it is for whoever wants to use the platform, worst first.
-_GRAVITY: Final = (
-    Status.BLOCKED,
-    Status.THROTTLED,
-    Status.WITHHELD,
-    Status.DOWN,
-    Status.INCONCLUSIVE,
-    Status.ACCESSIBLE,
-)
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +181,7 @@ def _essential(rule: RollupRule, measured: set[str], judged: Mapping[str, Standi
     if alternatives and Status.ACCESSIBLE not in alternatives and 2 * len(alternatives) > len(some):
         failing += alternatives
     if failing:
-        return min(failing, key=_GRAVITY.index)
+        return min(failing, key=GRAVITY.index)
     works = sum(target in status for target in every)
     enough = (2 * works > len(every) or not every) and (Status.ACCESSIBLE in alternatives or not some)
     return Status.ACCESSIBLE if enough else Status.INCONCLUSIVE
@@ -246,10 +237,10 @@ def _sentence(
     vantages: Sequence[VantageVerdict],
 ) -> str:
     where = "" if country == _UNKNOWN else f" in {country}"
-    groups = {one: [each for each in networks if each.status is one] for one in _GRAVITY}
+    groups = {one: [each for each in networks if each.status is one] for one in GRAVITY}
     out = groups.pop(Status.INCONCLUSIVE)
     # The status that was concluded first, then worst first.
-    said = sorted((one for one in groups if groups[one]), key=lambda one: (one is not status, _GRAVITY.index(one)))
+    said = sorted((one for one in groups if groups[one]), key=lambda one: (one is not status, GRAVITY.index(one)))
     measured = sum(map(len, groups.values()))
     if not said:
         text = f"Whether {name} is accessible{where} cannot be told: no network could be judged"
@@ -271,7 +262,7 @@ def _parts(vantages: Sequence[VantageVerdict]) -> str:
         place = f"from {one.vantage} " if len(counted) > 1 else ""
         by_status = {
             status: [target for target, found in one.targets.items() if found is status]
-            for status in _GRAVITY
+            for status in GRAVITY
             if status in one.targets.values()
         }
         stand = [f"{_names(targets)} {_are(targets)} {status}" for status, targets in by_status.items()]

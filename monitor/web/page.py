@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from monitor.detect.rollup import PlatformVerdict
 from monitor.model.vantage import VantageState
 from monitor.model.verdict import Status
 from monitor.web.guard import CONTENT_POLICY
@@ -37,12 +38,12 @@ _ROUNDS_UNTIL_STALE: Final = 3
 async def page(services: Services, _: Request) -> Response:
     """Return the page as it is now."""
     targets = await services.targets()
-    text = await asyncio.to_thread(render, services.status(), targets)
+    text = await asyncio.to_thread(render, services.status(), targets, services.platforms(targets))
     policy = f"{CONTENT_POLICY}; style-src '{_style_hash()}'"
     return HTMLResponse(text, headers={"Content-Security-Policy": policy})
 
 
-def render(status: DaemonStatus, targets: Sequence[TargetState]) -> str:
+def render(status: DaemonStatus, targets: Sequence[TargetState], platforms: Sequence[PlatformVerdict] = ()) -> str:
     """Return the HTML."""
     ordered = sorted(
         targets,
@@ -57,6 +58,7 @@ def render(status: DaemonStatus, targets: Sequence[TargetState]) -> str:
         .render(
             status=status,
             groups=groups,
+            platforms=sorted(platforms, key=lambda one: (_RANK[one.status], not one.is_partial, one.name.casefold())),
             counts=[(found, counts[found]) for found in _SIGNS if counts[found]],
             signs=_SIGNS,
             style=_style(),

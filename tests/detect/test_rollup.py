@@ -62,22 +62,28 @@ def test_nothing_measured_gives_no_verdict() -> None:
             (B, B, B, A),
             B,
             True,
-            ("X is blocked on 3 of 4 networks measured in PK (PTCL (AS17557), Nayatel (AS23674), Jazz (AS45669)), "
-            "accessible on 1 (Zong (AS59257))."),
+            (
+                "X is blocked on 3 of 4 networks measured in PK (PTCL (AS17557), Nayatel (AS23674), Jazz (AS45669)), "
+                "accessible on 1 (Zong (AS59257))."
+            ),
         ),
         (
             (B, B, A, A, A),
             B,
             True,
-            ("X is blocked on 2 of 5 networks measured in PK (PTCL (AS17557), Jazz (AS45669)), "
-            "accessible on 3 (Nayatel (AS23674), Zong (AS59257), TES-PL (AS135407))."),
+            (
+                "X is blocked on 2 of 5 networks measured in PK (PTCL (AS17557), Jazz (AS45669)), "
+                "accessible on 3 (Nayatel (AS23674), Zong (AS59257), TES-PL (AS135407))."
+            ),
         ),
         (
             (B, A, A),
             A,
             True,
-            ("X is accessible on 2 of 3 networks measured in PK (Nayatel (AS23674), Jazz (AS45669)), "
-            "blocked on 1 (PTCL (AS17557))."),
+            (
+                "X is accessible on 2 of 3 networks measured in PK (Nayatel (AS23674), Jazz (AS45669)), "
+                "blocked on 1 (PTCL (AS17557))."
+            ),
         ),
         (
             (B, A),
@@ -104,8 +110,10 @@ def test_nothing_measured_gives_no_verdict() -> None:
             (I, I),
             I,
             False,
-            ("Whether X is accessible in PK cannot be told: no network could be judged; "
-            "not counted: jazz (inconclusive), ptcl (inconclusive)."),
+            (
+                "Whether X is accessible in PK cannot be told: no network could be judged; "
+                "not counted: jazz (inconclusive), ptcl (inconclusive)."
+            ),
         ),
     ],
 )
