@@ -27,7 +27,7 @@ from monitor.network.clock import SystemClock
 def command(config_path: Path, at: datetime | None, *, as_json: bool) -> None:
     """Show how each platform and each target stands, since when, and why.
 
-    With --json the objects of platforms have the key "sentence", those of targets "target".
+    With --json the objects of platforms have the key "summary", those of targets "target".
     """
     with stored(config_path) as (config, reader):
         # What was measured once for somebody's asking is no series.
@@ -50,7 +50,7 @@ def command(config_path: Path, at: datetime | None, *, as_json: bool) -> None:
             verdict.country,
             Text(f"{verdict.status}{scope}", STYLES[verdict.status]),
             instant(verdict.since) if verdict.since else "",
-            Text(verdict.sentence),
+            Text(verdict.summary),
         )
     to.print(summary)
     to.print()

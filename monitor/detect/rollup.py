@@ -70,14 +70,14 @@ class NetworkVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlatformVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """A platform in a country. `sentence` names every network that counts, and what was left out."""
+    """A platform in a country. `summary` names every network that counts, and what was left out."""
 
     platform: str
     name: str
     country: str
     status: Status
     is_partial: bool
-    sentence: str
+    summary: str
     networks: tuple[NetworkVerdict, ...]
     vantages: tuple[VantageVerdict, ...]
     since: datetime | None = None
@@ -118,7 +118,7 @@ def _country_verdict(
         country=country,
         status=status,
         is_partial=is_partial,
-        sentence=_sentence(name, country, status, networks, vantages),
+        summary=_summary(name, country, status, networks, vantages),
         networks=networks,
         vantages=vantages,
         since=min((one.since for one in agreeing if one.since), default=None),
@@ -229,7 +229,7 @@ def _quorum(rule: RollupRule, found: Sequence[Status]) -> Status:
 # --- In words
 
 
-def _sentence(
+def _summary(
     name: str,
     country: str,
     status: Status,
@@ -238,51 +238,58 @@ def _sentence(
 ) -> str:
     where = "" if country == _UNKNOWN else f" in {country}"
     groups = {one: [each for each in networks if each.status is one] for one in GRAVITY}
-    out = groups.pop(Status.INCONCLUSIVE)
+    undecided = groups.pop(Status.INCONCLUSIVE)
     # The status that was concluded first, then worst first.
     said = sorted((one for one in groups if groups[one]), key=lambda one: (one is not status, GRAVITY.index(one)))
     measured = sum(map(len, groups.values()))
     if not said:
-        text = f"Whether {name} is accessible{where} cannot be told: no network could be judged"
+        sentences = [f"Whether {name} is accessible{where} cannot be told: no network could be judged"]
     elif measured == 1:
-        text = f"{name} is {said[0]} on the one network measured{where}, {network_words(groups[said[0]][0].network)}"
+        only = network_words(groups[said[0]][0].network)
+        sentences = [f"{name} is {said[0]} on the one network measured{where}, {only}"]
     else:
-        share = f"all {measured}" if len(said) == 1 else f"{len(groups[said[0]])} of {measured}"
-        text = f"{name} is {said[0]} on {share} networks measured{where} ({_listed(groups[said[0]])})"
-        text += "".join(f", {one} on {len(groups[one])} ({_listed(groups[one])})" for one in said[1:])
-    return text + _parts(vantages) + _left_out(out, vantages) + "."
+        whole = "both" if measured == 2 else f"all {measured}"
+        share = whole if len(said) == 1 else f"{len(groups[said[0]])} of {measured}"
+        sentences = [f"{name} is {said[0]} on {share} networks measured{where}: {_listed(groups[said[0]])}"]
+        sentences += [f"It is {one} on {len(groups[one])}: {_listed(groups[one])}" for one in said[1:]]
+    if said and status is Status.INCONCLUSIVE:
+        sentences.append("Together they decide nothing")
+    return ". ".join([*sentences, *_parts(vantages), *_left_out(undecided, vantages)]) + "."
 
 
-def _parts(vantages: Sequence[VantageVerdict]) -> str:
-    """Return how targets stand that stand otherwise than the platform, with the vantage if there are several."""
+def _parts(vantages: Sequence[VantageVerdict]) -> list[str]:
+    """Return how targets stand where they do not all stand alike, once for all vantages that see the same."""
     counted = [one for one in vantages if one.status is not Status.INCONCLUSIVE]
-    partial = [one for one in counted if one.is_partial]
-    text = ""
-    for one in partial[:_NAMED_AT_MOST]:
-        place = f"from {one.vantage} " if len(counted) > 1 else ""
-        by_status = {
-            status: [target for target, found in one.targets.items() if found is status]
-            for status in GRAVITY
-            if status in one.targets.values()
-        }
-        stand = [f"{_names(targets)} {_are(targets)} {status}" for status, targets in by_status.items()]
-        ways = [
-            f"{target} is interfered with and still reached ({', '.join(how)})"
-            for target, how in one.interfered.items()
-        ]
-        text += f"; {place}{', '.join([*(stand if len(stand) > 1 else []), *ways[:_NAMED_AT_MOST]])}"
-    return text
+    seen: dict[str, list[str]] = {}
+    for one in counted:
+        if one.is_partial:
+            seen.setdefault(_stand(one), []).append(one.vantage)
+    if len(counted) == 1:
+        return [f"There {text}" for text in seen]
+    return [f"From {_names(names)}: {text}" for text, names in seen.items()][:_NAMED_AT_MOST]
 
 
-def _left_out(networks: Sequence[NetworkVerdict], vantages: Sequence[VantageVerdict]) -> str:
-    """Return what does not count, and why."""
-    silent = [one for one in vantages if one.status is Status.INCONCLUSIVE]
-    disagreeing = [
-        one for one in networks if any(each.vantage in one.vantages for each in vantages if each not in silent)
+def _stand(one: VantageVerdict) -> str:
+    by_status = {
+        status: [target for target, found in one.targets.items() if found is status]
+        for status in GRAVITY
+        if status in one.targets.values()
+    }
+    said = [
+        f"{_names(targets)} {'is' if len(targets) == 1 else 'are'} {status}" for status, targets in by_status.items()
     ]
-    said = [f"{one.vantage} ({_why(one)})" for one in silent]
-    said += [f"{network_words(one.network)} (its vantages disagree)" for one in disagreeing]
-    return f"; not counted: {_names(said)}" if said else ""
+    ways = [
+        f"{target} is reached although interfered with ({', '.join(how)})" for target, how in one.interfered.items()
+    ]
+    return "; ".join([*(said if len(said) > 1 else []), *ways[:_NAMED_AT_MOST]])
+
+
+def _left_out(networks: Sequence[NetworkVerdict], vantages: Sequence[VantageVerdict]) -> list[str]:
+    """Return what does not count, and why."""
+    silent = {one.vantage: f"{one.vantage} ({_why(one)})" for one in vantages if one.status is Status.INCONCLUSIVE}
+    disagreeing = [one for one in networks if not silent.keys() >= set(one.vantages)]
+    said = [*silent.values(), *(f"{network_words(one.network)} (its vantages disagree)" for one in disagreeing)]
+    return [f"Not counted: {_names(said)}"] if said else []
 
 
 def _why(one: VantageVerdict) -> str:
@@ -303,8 +310,5 @@ def _listed(networks: Sequence[NetworkVerdict]) -> str:
 
 def _names(names: Sequence[str]) -> str:
     left = len(names) - _NAMED_AT_MOST
-    return f"{', '.join(names[:_NAMED_AT_MOST])} and {left} more" if left > 0 else ", ".join(names)
-
-
-def _are(targets: Sequence[str]) -> str:
-    return "is" if len(targets) == 1 else "are"
+    first, last = (names[:_NAMED_AT_MOST], f"{left} more") if left > 0 else (names[:-1], names[-1])
+    return f"{', '.join(first)} and {last}" if first else last

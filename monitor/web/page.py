@@ -52,13 +52,15 @@ def render(status: DaemonStatus, targets: Sequence[TargetState], platforms: Sequ
     groups = [list(members) for _, members in groupby(ordered, key=lambda one: one.platform)]
     groups.sort(key=lambda members: min(_RANK[one.status] for one in members))
     counts = Counter(one.status for one in targets)
+    ranked = sorted(platforms, key=lambda one: (_worst(one), _RANK[one.status], one.name.casefold()))
     return (
         _environment()
         .get_template("page.html")
         .render(
             status=status,
             groups=groups,
-            platforms=sorted(platforms, key=lambda one: (_RANK[one.status], not one.is_partial, one.name.casefold())),
+            platforms=[one for one in ranked if not _is_clear(one)],
+            clear=[one for one in ranked if _is_clear(one)],
             counts=[(found, counts[found]) for found in _SIGNS if counts[found]],
             signs=_SIGNS,
             style=_style(),
@@ -72,6 +74,17 @@ def render(status: DaemonStatus, targets: Sequence[TargetState], platforms: Sequ
             words=lambda value: str(value).replace("_", " "),
         )
     )
+
+
+def _is_clear(one: PlatformVerdict) -> bool:
+    """Tell whether a platform is accessible from every vantage, and all that could be judged of it."""
+    return not one.is_partial and all(vantage.status is Status.ACCESSIBLE for vantage in one.vantages)
+
+
+def _worst(one: PlatformVerdict) -> int:
+    """Return the rank of the worst that any target of a platform shows anywhere: one that is blocked is the signal."""
+    shown = (status for vantage in one.vantages for status in vantage.targets.values())
+    return min(map(_RANK.__getitem__, shown), default=_RANK[one.status])
 
 
 def duration_text(duration: timedelta) -> str:

@@ -48,7 +48,7 @@ def test_nothing_measured_gives_no_verdict() -> None:
 
 
 @pytest.mark.parametrize(
-    ("statuses", "status", "is_partial", "sentence"),
+    ("statuses", "status", "is_partial", "summary"),
     [
         ((A,), A, False, "X is accessible on the one network measured in PK, PTCL (AS17557)."),
         ((B,), B, False, "X is blocked on the one network measured in PK, PTCL (AS17557)."),
@@ -56,15 +56,15 @@ def test_nothing_measured_gives_no_verdict() -> None:
             (B, B, B),
             B,
             False,
-            "X is blocked on all 3 networks measured in PK (PTCL (AS17557), Nayatel (AS23674), Jazz (AS45669)).",
+            "X is blocked on all 3 networks measured in PK: PTCL (AS17557), Nayatel (AS23674) and Jazz (AS45669).",
         ),
         (
             (B, B, B, A),
             B,
             True,
             (
-                "X is blocked on 3 of 4 networks measured in PK (PTCL (AS17557), Nayatel (AS23674), Jazz (AS45669)), "
-                "accessible on 1 (Zong (AS59257))."
+                "X is blocked on 3 of 4 networks measured in PK: PTCL (AS17557), Nayatel (AS23674) and Jazz (AS45669). "
+                "It is accessible on 1: Zong (AS59257)."
             ),
         ),
         (
@@ -72,8 +72,8 @@ def test_nothing_measured_gives_no_verdict() -> None:
             B,
             True,
             (
-                "X is blocked on 2 of 5 networks measured in PK (PTCL (AS17557), Jazz (AS45669)), "
-                "accessible on 3 (Nayatel (AS23674), Zong (AS59257), TES-PL (AS135407))."
+                "X is blocked on 2 of 5 networks measured in PK: PTCL (AS17557) and Jazz (AS45669). "
+                "It is accessible on 3: Nayatel (AS23674), Zong (AS59257) and TES-PL (AS135407)."
             ),
         ),
         (
@@ -81,48 +81,54 @@ def test_nothing_measured_gives_no_verdict() -> None:
             A,
             True,
             (
-                "X is accessible on 2 of 3 networks measured in PK (Nayatel (AS23674), Jazz (AS45669)), "
-                "blocked on 1 (PTCL (AS17557))."
+                "X is accessible on 2 of 3 networks measured in PK: Nayatel (AS23674) and Jazz (AS45669). "
+                "It is blocked on 1: PTCL (AS17557)."
             ),
         ),
         (
             (B, A),
             I,
             False,
-            "X is blocked on 1 of 2 networks measured in PK (PTCL (AS17557)), accessible on 1 (Jazz (AS45669)).",
+            (
+                "X is blocked on 1 of 2 networks measured in PK: PTCL (AS17557). It is accessible on 1: Jazz (AS45669). "
+                "Together they decide nothing."
+            ),
         ),
         (
             (B, W),
             I,
             False,
-            "X is blocked on 1 of 2 networks measured in PK (PTCL (AS17557)), withheld on 1 (Jazz (AS45669)).",
+            (
+                "X is blocked on 1 of 2 networks measured in PK: PTCL (AS17557). It is withheld on 1: Jazz (AS45669). "
+                "Together they decide nothing."
+            ),
         ),
         ((B, B, W), B, True, None),
         ((B, B, W, W), I, False, None),
-        ((D, D), D, False, "X is down on all 2 networks measured in PK (PTCL (AS17557), Jazz (AS45669))."),
+        ((D, D), D, False, "X is down on both networks measured in PK: PTCL (AS17557) and Jazz (AS45669)."),
         (
             (B, I),
             B,
             False,
-            "X is blocked on the one network measured in PK, PTCL (AS17557); not counted: jazz (inconclusive).",
+            "X is blocked on the one network measured in PK, PTCL (AS17557). Not counted: jazz (inconclusive).",
         ),
         (
             (I, I),
             I,
             False,
             (
-                "Whether X is accessible in PK cannot be told: no network could be judged; "
-                "not counted: jazz (inconclusive), ptcl (inconclusive)."
+                "Whether X is accessible in PK cannot be told: no network could be judged. "
+                "Not counted: jazz (inconclusive) and ptcl (inconclusive)."
             ),
         ),
     ],
 )
 def test_networks_make_a_country(
-    statuses: tuple[Status, ...], status: Status, sentence: str | None, *, is_partial: bool
+    statuses: tuple[Status, ...], status: Status, summary: str | None, *, is_partial: bool
 ) -> None:
     found = on_networks(*statuses)
     assert (found.status, found.is_partial) == (status, is_partial)
-    assert sentence is None or found.sentence == sentence
+    assert summary is None or found.summary == summary
 
 
 @pytest.mark.parametrize(
@@ -146,7 +152,7 @@ def test_the_quorum_is_data(networks: Any, statuses: tuple[Status, ...], status:
 def test_too_few_networks_tell_nothing_and_are_still_named() -> None:
     found = on_networks(B, B, rule=RollupRule(min_networks=3))
     assert found.status is I
-    assert "blocked on all 2 networks measured" in found.sentence
+    assert "blocked on both networks measured" in found.summary
 
 
 def test_vantages_of_one_network_speak_with_one_voice() -> None:
@@ -157,14 +163,14 @@ def test_vantages_of_one_network_speak_with_one_voice() -> None:
     assert found.is_partial
     even = verdict(*three[1:])
     assert even.status is I
-    assert "PTCL (AS17557) (its vantages disagree)" in even.sentence
+    assert "PTCL (AS17557) (its vantages disagree)" in even.summary
 
 
 def test_vantages_whose_network_is_unknown_never_make_a_quorum() -> None:
     nowhere = [standing(network=NetworkIdentity(), vantage=name, status=B) for name in ("a", "b")]
     found = verdict(*nowhere, *(standing(network=one) for one in (PTCL, JAZZ, ZONG)))
     assert found.status is A
-    assert "blocked on 1 (a network that is not known)" in found.sentence
+    assert "It is blocked on 1: a network that is not known" in found.summary
 
 
 @pytest.mark.parametrize(
@@ -197,30 +203,41 @@ def test_targets_make_a_vantage(
 
 def test_an_open_media_host_of_a_blocked_platform_is_named() -> None:
     found = at_one_vantage(RollupRule(all_of=("x-home", "x-api")), home=B, api=B, images=A)
-    assert found.sentence == (
-        "X is blocked on the one network measured in PK, PTCL (AS17557); x-api, x-home are blocked, "
+    assert found.summary == (
+        "X is blocked on the one network measured in PK, PTCL (AS17557). There x-api and x-home are blocked; "
         "x-images is accessible."
     )
+
+
+def test_vantages_that_see_the_same_parts_are_named_together() -> None:
+    rule = RollupRule(all_of=("x-home",))
+    found = verdict(
+        *(standing(network=one, status=B) for one in (PTCL, JAZZ)),
+        *(standing("x-images", network=one) for one in (PTCL, JAZZ)),
+        standing(network=ZONG),
+        rule=rule,
+    )
+    assert "From jazz and ptcl: x-home is blocked; x-images is accessible." in found.summary
 
 
 def test_interference_that_does_not_prevent_access_is_named() -> None:
     found = verdict(standing(mechanisms=("tcp.timeout",)), standing("x-api"))
     assert (found.status, found.is_partial) == (A, True)
-    assert "x-home is interfered with and still reached (tcp.timeout)" in found.sentence
+    assert "There x-home is reached although interfered with (tcp.timeout)." in found.summary
 
 
 def test_what_is_stale_leaves_the_count_and_is_named() -> None:
     old = NOW - timedelta(seconds=901)
     found = verdict(standing(status=B, measured_at=old), standing(network=JAZZ))
     assert found.status is A
-    assert found.sentence.endswith("; not counted: ptcl (not measured lately).")
+    assert found.summary.endswith(" Not counted: ptcl (not measured lately).")
     just = verdict(standing(status=B, measured_at=NOW - timedelta(seconds=900)), standing(network=JAZZ))
     assert just.status is I
 
 
 def test_why_a_vantage_does_not_count_is_its_reason() -> None:
     found = verdict(standing(status=I, reason=Reason.VANTAGE_OFFLINE), standing(network=JAZZ, status=None))
-    assert "jazz (not measured yet), ptcl (vantage offline)" in found.sentence
+    assert "jazz (not measured yet) and ptcl (vantage offline)" in found.summary
 
 
 def test_what_was_measured_on_the_network_before_a_move_does_not_count() -> None:
@@ -245,8 +262,8 @@ def test_it_began_with_the_first_target_that_says_so() -> None:
 
 def test_long_lists_are_cut() -> None:
     many = [standing(network=NetworkIdentity(asn=number, name=f"N{number}"), status=B) for number in range(1, 41)]
-    assert "N6 (AS6) and 34 more)" in verdict(*many).sentence
-    assert len(verdict(*many).sentence) < 300
+    assert "N6 (AS6) and 34 more." in verdict(*many).summary
+    assert len(verdict(*many).summary) < 300
 
 
 standings = st.builds(
@@ -297,11 +314,11 @@ def test_a_vantage_that_cannot_be_judged_never_changes_the_status(
     silent = [standing(target, network, vantage="silent", **silence) for target in ("x-home", "x-api")]
     (after,) = roll_up("x", "X", rule, [*known, *silent], NOW)
     assert (after.status, after.is_partial, after.since) == (before.status, before.is_partial, before.since)
-    assert "silent (" in after.sentence or " more." in after.sentence
+    assert "silent (" in after.summary or " more." in after.summary
 
 
 @given(rules, st.lists(standings, min_size=1, max_size=14))
 def test_a_country_is_blocked_only_if_a_network_is(rule: RollupRule, found: list[Standing]) -> None:
     for one in roll_up("x", "X", rule, unique(found), NOW):
         assert one.status is I or one.status in {network.status for network in one.networks}
-        assert one.sentence.endswith(".")
+        assert one.summary.endswith(".")
