@@ -27,7 +27,7 @@ from monitor.network.clock import SystemClock
 def command(config_path: Path, at: datetime | None, *, as_json: bool) -> None:
     """Show how each platform and each target stands, since when, and why.
 
-    With --json the objects of platforms have the key "summary", those of targets "target".
+    With --json the objects of platforms as a whole come first, and their "target" is null.
     """
     with stored(config_path) as (config, reader):
         # What was measured once for somebody's asking is no series.
@@ -35,7 +35,8 @@ def command(config_path: Path, at: datetime | None, *, as_json: bool) -> None:
     latest = {(state.target, state.vantage): state for state in states}
     platforms = platform_verdicts(config, plan(config), latest, at or SystemClock().now())
     if as_json:
-        for one in (*platforms, *states):
+        wholes = ({"target": None, **msgspec.to_builtins(one)} for one in platforms)
+        for one in (*wholes, *states):
             click.echo(msgspec.json.encode(one))
         return
     if not states:

@@ -90,7 +90,8 @@ def test_nothing_measured_gives_no_verdict() -> None:
             I,
             False,
             (
-                "X is blocked on 1 of 2 networks measured in PK: PTCL (AS17557). It is accessible on 1: Jazz (AS45669). "
+                "X is blocked on 1 of 2 networks measured in PK: PTCL (AS17557). "
+                "It is accessible on 1: Jazz (AS45669). "
                 "Together they decide nothing."
             ),
         ),
