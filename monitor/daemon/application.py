@@ -306,7 +306,7 @@ class Daemon:
             offset = step
             self.exporter.set_store(self.store.health())
             self.exporter.in_flight(self._in_flight)
-            self.exporter.roll_up(self._clock.now())
+            await asyncio.to_thread(self.exporter.roll_up, self._clock.now())
             systemd.notify(f"{systemd.WATCHDOG}\nSTATUS={self._in_flight} of {len(self.station.assignments)} running")
             await asyncio.sleep(pause)
 

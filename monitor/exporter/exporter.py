@@ -66,9 +66,15 @@ class Exporter:
             self._platforms.use(rules, platform_of)
 
     def roll_up(self, now: datetime) -> None:
-        """Draw the verdicts on platforms again of which a target changed, or is no longer recent; now and then."""
+        """Draw the verdicts on platforms again of which a target changed, or is no longer recent.
+
+        Suits a thread of its own, like `render`: it takes the lock for one platform at a time.
+        """
         with self._lock:
-            self._platforms.roll_up(now)
+            steps = self._platforms.steps(now)
+        for step in steps:
+            with self._lock:
+                step()
 
     def observe_check(self, check: VantageCheck) -> None:
         """Take in a vantage's sanity checks."""

@@ -1,7 +1,8 @@
 """What is exported of platforms as a whole."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from monitor.detect.rollup import PlatformVerdict, Standing, roll_up
 from monitor.exporter import table
@@ -27,9 +28,10 @@ class _Platform:
         self.is_changed = False
         self._holds_until: datetime | None = None
 
+    def is_due(self, now: datetime) -> bool:
+        return self.is_changed or (self._holds_until is not None and now > self._holds_until)
+
     def roll_up(self, now: datetime) -> None:
-        if not self.is_changed and (self._holds_until is None or now <= self._holds_until):
-            return
         self.is_changed = False
         self.verdicts = roll_up(self.name, self.name, self.rule, self.standings.values(), now)
         ends = (one.stale_at() for one in self.standings.values())
@@ -80,13 +82,12 @@ class PlatformBoard:
                 del platform.standings[series]
                 platform.is_changed = True
 
-    def roll_up(self, now: datetime) -> None:
-        """Draw the verdicts again that a change or the passing of time may have altered."""
-        for platform in self._platforms.values():
-            platform.roll_up(now)
+    def steps(self, now: datetime) -> Sequence[Callable[[], None]]:
+        """Return one step for each platform whose verdicts a change or the passing of time may have altered."""
+        return [partial(one.roll_up, now) for one in self._platforms.values() if one.is_due(now)]
 
     def samples(self) -> _Samples:
-        """Return the samples of each metric, as of the latest `roll_up`."""
+        """Return the samples of each metric, as of the latest steps."""
         samples: _Samples = {
             metric: {}
             for metric in (
