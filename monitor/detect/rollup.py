@@ -19,6 +19,7 @@ from monitor.model.verdict import GRAVITY, Reason, Status
 
 ROUNDS_UNTIL_STALE: Final = 3
 _NAMED_AT_MOST: Final = 6
+_NAME_AT_MOST: Final = 80
 _UNKNOWN: Final = "unknown"
 
 
@@ -298,10 +299,10 @@ def _why(one: VantageVerdict) -> str:
 
 
 def network_words(network: NetworkIdentity) -> str:
-    """Return name and number of a network as people write them: PTCL (AS17557)."""
-    if network.asn is None:
-        return network.name or "a network that is not known"
-    return f"{network.name} (AS{network.asn})" if network.name else f"AS{network.asn}"
+    """Return name and number of a network as people write them: PTCL (AS17557). Names may be anything."""
+    name = "".join(filter(str.isprintable, network.name or ""))[:_NAME_AT_MOST]
+    number = "" if network.asn is None else f"AS{network.asn}"
+    return f"{name} ({number})" if name and number else name or number or "a network that is not known"
 
 
 def _listed(networks: Sequence[NetworkVerdict]) -> str:

@@ -261,6 +261,13 @@ def test_it_began_with_the_first_target_that_says_so() -> None:
     assert found.since == early
 
 
+def test_a_hostile_name_of_a_network_reaches_no_terminal() -> None:
+    named = NetworkIdentity(asn=1, name="\x1b[2J" + "x" * 500)
+    summary = verdict(standing(network=named, vantage="here")).summary
+    assert summary.isprintable()
+    assert len(summary) < 200
+
+
 def test_long_lists_are_cut() -> None:
     many = [standing(network=NetworkIdentity(asn=number, name=f"N{number}"), status=B) for number in range(1, 41)]
     assert "N6 (AS6) and 34 more." in verdict(*many).summary
