@@ -19,7 +19,6 @@ import msgspec
 from monitor.classify.context import Context
 from monitor.classify.expected import is_unexpected
 from monitor.classify.facts import Facts
-from monitor.classify.fingerprints import FINGERPRINTS, Fingerprint
 from monitor.classify.follow_ups import FollowUpSettings, control_checks, follow_ups
 from monitor.classify.verdict import verdict_on
 from monitor.config.schema import CONTROL_SITES_PLATFORM
@@ -29,6 +28,7 @@ from monitor.daemon.sanity_book import SanityBook
 from monitor.detect.cusum import step
 from monitor.detect.incidents import apply
 from monitor.model.address import is_address
+from monitor.model.fingerprint import Fingerprint
 from monitor.model.measurement import FollowUp, Limits, Measurement, Recording, Request
 from monitor.model.observation import DnsObservation, Purpose
 from monitor.model.outcome import Outcome
@@ -59,7 +59,7 @@ class Settings:
     isolation_seconds: float
     host_concurrency: int
     asn_table: AsnTable | None = None
-    fingerprints: tuple[Fingerprint, ...] = FINGERPRINTS
+    fingerprints: tuple[Fingerprint, ...] = ()
 
 
 @dataclass

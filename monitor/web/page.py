@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from monitor.detect.rollup import PlatformVerdict
 from monitor.model.vantage import VantageState
 from monitor.model.verdict import Status
 from monitor.web.guard import CONTENT_POLICY
@@ -37,12 +38,12 @@ _ROUNDS_UNTIL_STALE: Final = 3
 async def page(services: Services, _: Request) -> Response:
     """Return the page as it is now."""
     targets = await services.targets()
-    text = await asyncio.to_thread(render, services.status(), targets)
+    text = await asyncio.to_thread(render, services.status(), targets, services.platforms(targets))
     policy = f"{CONTENT_POLICY}; style-src '{_style_hash()}'"
     return HTMLResponse(text, headers={"Content-Security-Policy": policy})
 
 
-def render(status: DaemonStatus, targets: Sequence[TargetState]) -> str:
+def render(status: DaemonStatus, targets: Sequence[TargetState], platforms: Sequence[PlatformVerdict] = ()) -> str:
     """Return the HTML."""
     ordered = sorted(
         targets,
@@ -51,12 +52,15 @@ def render(status: DaemonStatus, targets: Sequence[TargetState]) -> str:
     groups = [list(members) for _, members in groupby(ordered, key=lambda one: one.platform)]
     groups.sort(key=lambda members: min(_RANK[one.status] for one in members))
     counts = Counter(one.status for one in targets)
+    ranked = sorted(platforms, key=lambda one: (_worst(one), _RANK[one.status], one.name.casefold()))
     return (
         _environment()
         .get_template("page.html")
         .render(
             status=status,
             groups=groups,
+            platforms=[one for one in ranked if not _is_clear(one)],
+            clear=[one for one in ranked if _is_clear(one)],
             counts=[(found, counts[found]) for found in _SIGNS if counts[found]],
             signs=_SIGNS,
             style=_style(),
@@ -70,6 +74,17 @@ def render(status: DaemonStatus, targets: Sequence[TargetState]) -> str:
             words=lambda value: str(value).replace("_", " "),
         )
     )
+
+
+def _is_clear(one: PlatformVerdict) -> bool:
+    """Tell whether a platform is accessible from every vantage, and all that could be judged of it."""
+    return not one.is_partial and all(vantage.status is Status.ACCESSIBLE for vantage in one.vantages)
+
+
+def _worst(one: PlatformVerdict) -> int:
+    """Return the rank of the worst that any target of a platform shows anywhere: one that is blocked is the signal."""
+    shown = (status for vantage in one.vantages for status in vantage.targets.values())
+    return min(map(_RANK.__getitem__, shown), default=_RANK[one.status])
 
 
 def duration_text(duration: timedelta) -> str:
