@@ -113,6 +113,11 @@ def block_page(
     return page, way
 
 
+def same_body(here: HttpObservation, there: HttpObservation) -> bool:
+    """Tell whether two responses carried the same body, known by their digests; a control's body is not at hand."""
+    return here.body_digest is not None and here.body_digest == there.body_digest
+
+
 def _body(response: HttpObservation, bodies: Mapping[str, bytes]) -> str:
     content = next((bodies[digest] for digest in response.evidence if digest in bodies), b"")
     return content.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from monitor.classify.content import Comparison, block_page, compare, is_challenge, meets
+from monitor.classify.content import Comparison, block_page, compare, is_challenge, meets, same_body
 from monitor.classify.context import Context
 from monitor.classify.mechanisms import LAYERS, OUTCOMES, Mechanism, outcome_of, passed
 from monitor.classify.path import End, Hop, Path, dns_failure, is_v6
@@ -121,10 +121,10 @@ class Facts:
         return self._over_verified_tls(self.path)
 
     def _over_verified_tls(self, path: Path) -> bool:
-        if not path.end.complete or not any(one.verified for one in path.last.tls):
+        if not path.end.complete or not (path.last.is_vouched or any(one.verified for one in path.last.tls)):
             return False
         return all(
-            any(one.verified for one in hop.tls) or self._leads_home(hop, onward)
+            hop.is_vouched or any(one.verified for one in hop.tls) or self._leads_home(hop, onward)
             for hop, onward in zip(path.hops, path.hops[1:], strict=False)
         )
 
@@ -661,7 +661,11 @@ class Facts:
             row is not None
             and row.confirms(self.context.country)
             and not any(
-                theirs.response is not None and block_page(theirs.response, bodies, (row,))[where] is not None
+                theirs.response is not None
+                and (
+                    block_page(theirs.response, bodies, (row,))[where] is not None
+                    or (row.location == "body" and same_body(theirs.response, hop.response))
+                )
                 for theirs in self.control_hops(hop)
             )
         )

@@ -8,6 +8,7 @@ import msgspec
 
 import monitor
 from monitor.classify.rules import RULES_VERSION
+from monitor.model.aggregation import OoniCount
 from monitor.model.outcome import Incident
 from monitor.model.seams import Clock
 from monitor.model.target import Target
@@ -15,6 +16,7 @@ from monitor.model.verdict import Reason, Status, Verdict
 from monitor.store.reader import HistoryRow, StoredMeasurement
 from monitor.web.guard import hosts_of
 from monitor.web.services import (
+    CountsQuery,
     DaemonStatus,
     HistoryQuery,
     ProbeResult,
@@ -119,6 +121,17 @@ class DaemonServices:
             self._daemon.reader.history,
             query.target,
             query.vantage,
+            since=query.since,
+            until=query.until,
+            limit=query.limit,
+        )
+
+    async def ooni_counts(self, query: CountsQuery) -> Sequence[OoniCount]:
+        """Return counts that OONI published."""
+        return await asyncio.to_thread(
+            self._daemon.reader.ooni_counts,
+            query.domain,
+            country=query.country,
             since=query.since,
             until=query.until,
             limit=query.limit,
