@@ -42,7 +42,8 @@ def world(tmp_path: Path) -> World:
 
 def stored(world: World, *outcomes: Outcome) -> None:
     store = Store.open(world.database, SystemClock(), spool_rows=100)
-    assert all([store.record(one).result(timeout=10) for one in outcomes])
+    written = [store.record(one) for one in outcomes]
+    assert all(one.result(timeout=10) for one in written)
     store.close()
 
 
