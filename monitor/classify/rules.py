@@ -433,3 +433,6 @@ RULES: Final = (
         because="{trouble}, and {why}.",
     ),
 )
+
+# Rules that say that a round tells nothing of its target, since the fault lay with the vantage or with us.
+OUR_FAULT: Final = frozenset({rule.id for rule in RULES if rule.is_our_fault} | {"local_fault"})

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
+from monitor.classify.rules import OUR_FAULT
 from monitor.cli._options import config_option
 from monitor.cli._reading import stored
 from monitor.cli._times import INSTANT
@@ -86,7 +87,10 @@ def command(
             own = frozenset(scrubbed) | _configured_addresses(config)
             left_out = _ooni(sink, reader, found, own, {name: one.country for name, one in config.vantages.items()})
             if left_out:
-                click.echo(f"{left_out} imported or unjudged measurements were left out.", err=True)
+                click.echo(
+                    f"{left_out} measurements were left out: imported, not judged, or with the vantage itself at fault.",
+                    err=True,
+                )
         elif form == "csv":
             _csv(sink, found)
         elif parquet is not None:
@@ -125,7 +129,7 @@ def _ooni(
 ) -> int:
     left_out = 0
     for one in found:
-        if one.imported is not None or not one.verdicts:
+        if one.imported is not None or not one.verdicts or one.verdicts[0].verdict.rule in OUR_FAULT:
             left_out += 1
             continue
         control_ids = one.verdicts[0].control_ids

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final, NamedTuple, cast
 
 import msgspec
 
@@ -23,7 +23,8 @@ from monitor.store.reader import Reader
 from monitor.store.store import Store, StoreEvent
 
 LINE_BYTES: Final = 16 * 1024 * 1024  # the largest published ones are below one
-BATCH: Final = 100
+BATCH: Final = 500
+BATCH_BYTES: Final = 32 * 1024 * 1024
 MOST_PROBLEMS: Final = 100
 _GZIP: Final = b"\x1f\x8b"
 
@@ -62,6 +63,11 @@ class Summary:
             self.problems.append(Problem(str(file), line, why))
 
 
+class _Line(NamedTuple):
+    number: int
+    taken: Taken
+
+
 @dataclass
 class Importer:
     """Imports files into one database. `progress` hears how many bytes of a file were read."""
@@ -76,7 +82,8 @@ class Importer:
 
     def take(self, path: Path) -> None:
         """Import one file: what is in the database already is passed over, so that a run cut short can be repeated."""
-        batch: dict[tuple[bytes, ...], tuple[int, Taken]] = {}
+        batch: list[_Line] = []
+        size = 0
         for number, line in _lines(path, self.progress):
             if line is None:
                 self.summary.refuse(path, number, f"longer than {LINE_BYTES >> 20} MiB")
@@ -84,28 +91,29 @@ class Importer:
             if not line.strip():
                 continue
             try:
-                one = taken(_decoded(line), self.targets)
+                batch.append(_Line(number, taken(_decoded(line), self.targets)))
             except NotOursError as error:
                 self.summary.refuse(path, number, str(error))
                 continue
-            keys = one.imported.keys
-            if any(set(keys) & set(known) for known in batch):
-                self.summary.duplicate += 1
-                continue
-            batch[keys] = (number, one)
-            if len(batch) >= BATCH:
+            size += len(line)
+            if len(batch) >= BATCH or size >= BATCH_BYTES:
                 self._write(path, batch)
-                batch = {}
+                batch, size = [], 0
         self._write(path, batch)
 
-    def _write(self, path: Path, batch: dict[tuple[bytes, ...], tuple[int, Taken]]) -> None:
-        known = self.reader.imported(key for keys in batch for key in keys)
+    def _write(self, path: Path, batch: list["_Line"]) -> None:
+        known = self.reader.imported(key for _, one in batch for key in one.imported.keys)
         refused_before = self.refusals.count
         waiting = []
-        for keys, (number, one) in batch.items():
-            if known.intersection(keys):
+        for number, one in batch:
+            keys = one.imported.keys
+            if same := known.keys() & keys:
                 self.summary.duplicate += 1
+                # One name may be new: what knows it by that name alone comes later, perhaps.
+                if not known.keys() >= set(keys):
+                    self.store.record_imported_keys(known[min(same)], keys)
                 continue
+            known |= dict.fromkeys(keys, one.recording.measurement.id)
             if one.control is not None:
                 control = Outcome(recording=one.control, imported=one.control_imported)
                 self.store.record_imported(control, one.target, CONTROL)

@@ -257,16 +257,16 @@ class Reader(AbstractContextManager["Reader"]):
         )
         return [_history_row(row) for row in rows]
 
-    def imported(self, keys: Iterable[bytes]) -> frozenset[bytes]:
-        """Return those of the keys (see `Imported`) that a stored measurement is known by."""
+    def imported(self, keys: Iterable[bytes]) -> dict[bytes, int]:
+        """Return those of the keys (see `Imported`) that a stored measurement is known by, with its id."""
         wanted = list(dict.fromkeys(keys))
-        found: set[bytes] = set()
+        found: dict[bytes, int] = {}
         for start in range(0, len(wanted), _KEYS_PAGE):
             page = wanted[start : start + _KEYS_PAGE]
             marks = ", ".join("?" * len(page))
-            rows = self._all(f"SELECT digest FROM imported_key WHERE digest IN ({marks})", page)  # noqa: S608 -- marks only
-            found.update(row["digest"] for row in rows)
-        return frozenset(found)
+            rows = self._all(f"SELECT digest, measurement_id FROM imported_key WHERE digest IN ({marks})", page)  # noqa: S608 -- marks only
+            found |= {row["digest"]: row["measurement_id"] for row in rows}
+        return found
 
     def ooni_days(self, domain: str, country: str, test: str) -> frozenset[date]:
         """Return the days for which OONI's counts are settled."""

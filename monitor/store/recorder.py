@@ -129,6 +129,13 @@ class Recorder:
         )
         self.outcome(outcome, at)
 
+    def imported_keys(self, measurement_id: int, keys: Iterable[bytes]) -> None:
+        """Write the names that the source knows a measurement by."""
+        self._db.executemany(
+            "INSERT OR IGNORE INTO imported_key (digest, measurement_id) VALUES (?, ?)",
+            ((key, measurement_id) for key in keys),
+        )
+
     def ooni_counts(
         self, counts: Iterable[OoniCount], settled: Iterable[tuple[str, str, str, date]], at: datetime
     ) -> None:
@@ -430,10 +437,7 @@ class Recorder:
                 milliseconds(at),
             ),
         )
-        self._db.executemany(
-            "INSERT OR IGNORE INTO imported_key (digest, measurement_id) VALUES (?, ?)",
-            ((key, measurement_id) for key in imported.keys),
-        )
+        self.imported_keys(measurement_id, imported.keys)
         self._pin(measurement_id)
 
     def _verdict(self, measurement_id: int, outcome: Outcome | Redrawn, verdict: Verdict, at: datetime) -> None:

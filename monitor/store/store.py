@@ -150,6 +150,10 @@ class Store:
         at = self._clock.now()
         return self._queue(lambda recorder: recorder.imported(outcome, target, vantage, at), is_run=True)
 
+    def record_imported_keys(self, measurement_id: int, keys: Sequence[bytes]) -> "Future[bool]":
+        """Queue further names of an imported measurement that is stored."""
+        return self._queue(lambda recorder: recorder.imported_keys(measurement_id, keys), is_run=True)
+
     def record_ooni_counts(
         self, counts: Sequence[OoniCount], settled: Sequence[tuple[str, str, str, date]], at: datetime
     ) -> "Future[bool]":

@@ -48,6 +48,13 @@ def test_the_same_measurement_under_its_uid_or_its_report_is_the_same(world: Wor
     assert world.json("import", "ooni", world.file("b", only_report, only_uid))["duplicate"] == 2
 
 
+def test_every_name_that_a_measurement_was_seen_under_stands_for_it(world: World) -> None:
+    both, report, uid = lines.version_5(), lines.version_5(), lines.version_5() | {"report_id": ""}
+    del report["measurement_uid"]
+    counts = [world.json("import", "ooni", world.file(str(n), one)) for n, one in enumerate((report, both, uid))]
+    assert [(one["accepted"], one["duplicate"]) for one in counts] == [(1, 0), (0, 1), (0, 1)]
+
+
 def test_gzip_is_read_and_a_damaged_file_ends_with_2_and_keeps_what_came_before(world: World) -> None:
     many = [lines.version_4() | {"measurement_start_time": f"2024-02-18 10:{n:02}:00"} for n in range(3)]
     whole = gzip.compress("".join(f"{json.dumps(one)}\n" for one in many).encode())
