@@ -87,10 +87,8 @@ def command(
             own = frozenset(scrubbed) | _configured_addresses(config)
             left_out = _ooni(sink, reader, found, own, {name: one.country for name, one in config.vantages.items()})
             if left_out:
-                click.echo(
-                    f"{left_out} measurements were left out: imported, not judged, or with the vantage itself at fault.",
-                    err=True,
-                )
+                why = "imported, not judged, or with the vantage itself at fault"
+                click.echo(f"{left_out} measurements were left out: {why}.", err=True)
         elif form == "csv":
             _csv(sink, found)
         elif parquet is not None:

@@ -55,6 +55,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     circumstances: str | None = None
     imported: Imported | None = None  # where it comes from, if it was not measured by a vantage of ours
 
+    @property
+    def measurement_id(self) -> int:
+        """The measurement that the verdict is on."""
+        return self.recording.measurement.id
+
 
 class Redrawn(msgspec.Struct, frozen=True, kw_only=True):
     """Another verdict on a measurement that is stored already, and what it rests on."""

@@ -70,12 +70,13 @@ class Recorder:
         self._db = db
         self._ids: Remembered[tuple[object, ...], int] = Remembered()
         self._facts: Remembered[tuple[str, str], tuple[int, int]] = Remembered()  # (id, used_until)
+        self._circumstances: Remembered[bytes, tuple[int, int]] = Remembered()  # (id, used_until)
         self._proved: Remembered[tuple[int, str, str], int] = Remembered()  # hour last written
         self._sampled: Remembered[tuple[int, int, int], int] = Remembered()  # day evidence was last kept
 
     def forget(self) -> None:
         """Drop every remembered id."""
-        for remembered in (self._ids, self._facts, self._proved, self._sampled):
+        for remembered in (self._ids, self._facts, self._circumstances, self._proved, self._sampled):
             remembered.clear()
 
     def outcome(self, outcome: Outcome, at: datetime) -> None:
@@ -99,7 +100,7 @@ class Recorder:
         else:
             self._imported(outcome.imported, measurement.id, at)
         if outcome.verdict is not None:
-            self._verdict(measurement.id, outcome, outcome.verdict, at)
+            self._verdict(started, outcome, outcome.verdict, at)
             self._status_run((target, vantage), started, outcome.verdict.status)
         self._count_again(started, target, vantage)
         if outcome.detector is not None:
@@ -169,7 +170,7 @@ class Recorder:
         if row is None:
             return
         target, vantage, started = row
-        self._verdict(redrawn.measurement_id, redrawn, redrawn.verdict, at)
+        self._verdict(started, redrawn, redrawn.verdict, at)
         self._status_run((target, vantage), started, redrawn.verdict.status)
         self._count_again(started, target, vantage)
 
@@ -440,7 +441,8 @@ class Recorder:
         self.imported_keys(measurement_id, imported.keys)
         self._pin(measurement_id)
 
-    def _verdict(self, measurement_id: int, outcome: Outcome | Redrawn, verdict: Verdict, at: datetime) -> None:
+    def _verdict(self, started: int, outcome: Outcome | Redrawn, verdict: Verdict, at: datetime) -> None:
+        measurement_id = outcome.measurement_id
         self._db.execute(
             "INSERT INTO verdict (measurement_id, rules_version, drawn_at, conclusion_id, control_ids, isolation_id, "
             "circumstances_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -462,26 +464,26 @@ class Recorder:
                 ),
                 text(outcome.control_ids) if outcome.control_ids else None,
                 outcome.isolation_id,
-                None if outcome.circumstances is None else self._circumstances_id(outcome.circumstances),
+                None if outcome.circumstances is None else self._circumstances_id(outcome.circumstances, started),
             ),
         )
         if _is_remarkable(verdict):
             for pinned in {measurement_id, *outcome.control_ids, outcome.isolation_id} - {None}:
                 self._pin(pinned)
 
-    def _circumstances_id(self, content: str) -> int:
+    def _circumstances_id(self, content: str, at: int) -> int:
         sha256 = hashlib.sha256(content.encode()).digest()
-        key = ("circumstances", sha256)
-        known = self._ids.get(key)
-        if known is not None:
-            return known
-        found = self._db.execute("SELECT id FROM circumstances WHERE digest = ?", (sha256,)).fetchone()
-        if found is None:
-            found = self._db.execute(
-                "INSERT INTO circumstances (digest, content) VALUES (?, ?) RETURNING id", (sha256, content)
-            ).fetchone()
-        self._ids[key] = found[0]
-        return int(found[0])
+        known = self._circumstances.get(sha256)
+        if known is not None and known[1] > at:
+            return known[0]
+        used_until = at + DAY_MILLISECONDS
+        (id_,) = self._db.execute(
+            "INSERT INTO circumstances (digest, content, used_until) VALUES (?, ?, ?) ON CONFLICT (digest) "
+            "DO UPDATE SET used_until = max(used_until, excluded.used_until) RETURNING id",
+            (sha256, content, used_until),
+        ).fetchone()
+        self._circumstances[sha256] = (id_, used_until)
+        return int(id_)
 
     def _pin(self, measurement_id: int | None) -> None:
         self._db.execute("INSERT OR IGNORE INTO pinned SELECT id FROM measurement WHERE id = ?", (measurement_id,))

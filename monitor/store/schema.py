@@ -120,14 +120,17 @@ def m0030_interchange(database: Any) -> None:
 
 
 _INTERCHANGE: Final = """
--- what verdicts rest on beside measurements, states and bodies, addressed by the SHA-256 of the text
+-- what verdicts rest on beside measurements, states and bodies, addressed by the SHA-256 of the text; used_until as in
+-- observation_facts
 CREATE TABLE circumstances (
     id INTEGER PRIMARY KEY,
     digest BLOB NOT NULL UNIQUE,
-    content TEXT NOT NULL
+    content TEXT NOT NULL,
+    used_until INTEGER NOT NULL
 ) STRICT;
-ALTER TABLE verdict ADD COLUMN circumstances_id INTEGER REFERENCES circumstances(id);
-CREATE TRIGGER circumstances_are_final BEFORE UPDATE ON circumstances
+-- no foreign key: it would cost an index
+ALTER TABLE verdict ADD COLUMN circumstances_id INTEGER;
+CREATE TRIGGER circumstances_are_final BEFORE UPDATE OF digest, content ON circumstances
 BEGIN SELECT RAISE(ABORT, 'circumstances are never changed'); END;
 DROP VIEW verdict_detail;
 CREATE VIEW verdict_detail AS

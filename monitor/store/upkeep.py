@@ -173,6 +173,7 @@ def _sweep(db: sqlite3.Connection, measurements_before: int, rollups_before: int
         ).rowcount:
             yield
     _sweep_facts(db, measurements_before)
+    _sweep_circumstances(db, measurements_before)
 
 
 def _sweep_facts(db: sqlite3.Connection, measurements_before: int) -> None:
@@ -195,3 +196,23 @@ def _sweep_facts(db: sqlite3.Connection, measurements_before: int) -> None:
     renewed = measurements_before + 30 * DAY_MILLISECONDS
     db.executemany("UPDATE observation_facts SET used_until = ? WHERE id = ?", ((renewed, id_) for id_ in needed))
     db.executemany("DELETE FROM observation_facts WHERE id = ?", ((id_,) for id_ in stale - needed))
+
+
+def _sweep_circumstances(db: sqlite3.Connection, measurements_before: int) -> None:
+    """Delete circumstances that no verdict rests on any more, found as in `_sweep_facts`."""
+    stale = {
+        id_ for (id_,) in db.execute("SELECT id FROM circumstances WHERE used_until < ?", (measurements_before,))
+    }
+    if not stale:
+        return
+    needed = stale.intersection(
+        id_
+        for (id_,) in db.execute(
+            "SELECT v.circumstances_id FROM series s CROSS JOIN measurement m ON m.target_id = s.target_id "
+            "AND m.vantage_id = s.vantage_id AND m.started_at < ? CROSS JOIN verdict v ON v.measurement_id = m.id",
+            (measurements_before,),
+        )
+    )
+    renewed = measurements_before + 30 * DAY_MILLISECONDS
+    db.executemany("UPDATE circumstances SET used_until = ? WHERE id = ?", ((renewed, id_) for id_ in needed))
+    db.executemany("DELETE FROM circumstances WHERE id = ?", ((id_,) for id_ in stale - needed))
