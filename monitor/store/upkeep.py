@@ -200,9 +200,7 @@ def _sweep_facts(db: sqlite3.Connection, measurements_before: int) -> None:
 
 def _sweep_circumstances(db: sqlite3.Connection, measurements_before: int) -> None:
     """Delete circumstances that no verdict rests on any more, found as in `_sweep_facts`."""
-    stale = {
-        id_ for (id_,) in db.execute("SELECT id FROM circumstances WHERE used_until < ?", (measurements_before,))
-    }
+    stale = {id_ for (id_,) in db.execute("SELECT id FROM circumstances WHERE used_until < ?", (measurements_before,))}
     if not stale:
         return
     needed = stale.intersection(

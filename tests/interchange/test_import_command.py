@@ -1,15 +1,18 @@
 import gzip
 import json
 import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monitor.config.schema import Retention
+from monitor.model.vantage import VantageInfo
 from monitor.network.clock import SystemClock
 from monitor.store.reader import Reader
 from monitor.store.store import Store
+from tests.fakes.outcomes import X_HOME
 from tests.interchange import ooni_lines as lines
 from tests.interchange.world import World
 from tests.store.samples import outcome
@@ -106,16 +109,22 @@ def test_imported_history_moves_neither_detector_nor_incident_nor_what_is_known_
 
 def test_imported_history_outlives_retention_and_expects_nothing(world: World) -> None:
     clock = SystemClock()
+    long_ago = datetime(2024, 1, 1, tzinfo=UTC)
+    store = Store.open(world.database, clock, spool_rows=10)
+    here = VantageInfo(name="here", kind="direct")
+    store.sync_configuration({"x": None}, [X_HOME], [here], "0", long_ago, intervals_seconds={"x-home": 300.0})
+    store.close()
     world.json("import", "ooni", world.file("a", lines.version_4()))
     store = Store.open(world.database, clock, spool_rows=10)
-    assert store.maintain(clock.now(), Retention()).result(timeout=20)
+    for hours in (0, 5):
+        assert store.maintain(clock.now() + timedelta(hours=hours), Retention()).result(timeout=20)
     store.close()
     assert rows(world, "SELECT count(*) FROM measurement") == [(2,)]
-    assert ("x-home", 0.0, 1, 1) in rows(
+    assert rows(
         world,
         "SELECT t.name, expected, runs, accessible FROM rollup_hour JOIN target t ON t.id = target_id "
         "JOIN vantage v ON v.id = vantage_id WHERE v.name = 'ooni-pk-as17557'",
-    )
+    ) == [("x-home", 0.0, 1, 1)]
 
 
 def test_a_vantage_of_ours_with_the_name_of_an_imported_one_is_left_alone(world: World) -> None:

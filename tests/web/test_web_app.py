@@ -192,3 +192,13 @@ def test_the_api_description_says_which_routes_want_the_token() -> None:
     paths = openapi()["paths"]
     assert "security" not in paths["/metrics"]["get"]
     assert paths["/-/reload"]["post"]["security"] == [{"token": []}]
+
+
+def test_counts_of_ooni_are_asked_for_by_domain_and_say_whose_they_are() -> None:
+    services = ScriptedServices()
+    client = Client(services)
+    assert client.get("/api/v1/ooni-aggregation").status_code == 400
+    answer = client.get("/api/v1/ooni-aggregation?domain=X.com&country=pk&since=2024-02-01T00:00:00Z&limit=5")
+    assert answer.json() == {"counts": [], "source": "ooni"}
+    ((_, query),) = services.asked
+    assert (query.domain, query.country, query.limit) == ("x.com", "PK", 5)
