@@ -9,7 +9,7 @@ from monitor.model.outcome import Incident
 from monitor.model.verdict import Status
 from monitor.store.reader import HistoryRow
 from monitor.web.app import ROUTES
-from monitor.web.services import HistoryQuery, TargetState
+from monitor.web.services import CountsQuery, HistoryQuery, TargetState
 from tests.fakes.outcomes import ACCESSIBLE, ISP, LAHORE, NOW, X_HOME, outcome
 from tests.fakes.services import STATUS, STORE, ScriptedServices
 from tests.web.client import Client
@@ -200,5 +200,5 @@ def test_counts_of_ooni_are_asked_for_by_domain_and_say_whose_they_are() -> None
     assert client.get("/api/v1/ooni-aggregation").status_code == 400
     answer = client.get("/api/v1/ooni-aggregation?domain=X.com&country=pk&since=2024-02-01T00:00:00Z&limit=5")
     assert answer.json() == {"counts": [], "source": "ooni"}
-    ((_, query),) = services.asked
-    assert (query.domain, query.country, query.limit) == ("x.com", "PK", 5)
+    since = datetime(2024, 2, 1, tzinfo=UTC)
+    assert services.asked == [("ooni_counts", CountsQuery(domain="x.com", country="PK", since=since, limit=5))]
