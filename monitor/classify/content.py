@@ -111,6 +111,11 @@ def block_page(response: HttpObservation, bodies: Mapping[str, bytes], fingerpri
     return page, way
 
 
+def same_body(here: HttpObservation, there: HttpObservation) -> bool:
+    """Tell whether two responses carried the same body, known by their digests; a control's body is not at hand."""
+    return here.body_digest is not None and here.body_digest == there.body_digest
+
+
 def _body(response: HttpObservation, bodies: Mapping[str, bytes]) -> str:
     return _body_bytes(response, bodies).decode("utf-8", "replace")
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from monitor.classify.content import Comparison, block_page, compare, is_challenge, meets
+from monitor.classify.content import Comparison, block_page, compare, is_challenge, meets, same_body
 from monitor.classify.context import Context
 from monitor.classify.fingerprints import shown, unvetoed
 from monitor.classify.mechanisms import LAYERS, OUTCOMES, Mechanism, outcome_of, passed
@@ -122,10 +122,10 @@ class Facts:
         return self._over_verified_tls(self.path)
 
     def _over_verified_tls(self, path: Path) -> bool:
-        if not path.end.complete or not any(one.verified for one in path.last.tls):
+        if not path.end.complete or not (path.last.is_vouched or any(one.verified for one in path.last.tls)):
             return False
         return all(
-            any(one.verified for one in hop.tls) or self._leads_home(hop, onward)
+            hop.is_vouched or any(one.verified for one in hop.tls) or self._leads_home(hop, onward)
             for hop, onward in zip(path.hops, path.hops[1:], strict=False)
         )
 
@@ -666,10 +666,18 @@ class Facts:
             return False
         bodies = self.context.bodies
         rows = block_page(hop.response, bodies, self.context.fingerprints)[where]
-        telling = {row.id for row in unvetoed(rows) if row.confirms(self.context.country)}
+        telling = {row.id: row for row in unvetoed(rows) if row.confirms(self.context.country)}
         for theirs in self.control_hops(hop) if telling else ():
-            if theirs.response is not None:
-                telling -= {row.id for row in block_page(theirs.response, bodies, self.context.fingerprints)[where]}
+            if theirs.response is None:
+                continue
+            shown_there = {row.id for row in block_page(theirs.response, bodies, self.context.fingerprints)[where]}
+            # The body of a control's response is not always kept; its digest is.
+            same = same_body(theirs.response, hop.response)
+            telling = {
+                name: row
+                for name, row in telling.items()
+                if name not in shown_there and not (same and row.location == "body")
+            }
         return bool(telling)
 
     # --- The whole

@@ -103,6 +103,11 @@ class Hop:
         return min(self.http, key=lambda one: (one.failure is not None, one.address, one.url), default=None)
 
     @property
+    def is_vouched(self) -> bool:
+        """Whether the response itself is the only witness of the steps below it (imported measurements)."""
+        return not self.tls and self.response is not None and self.response.is_vouched
+
+    @property
     def handshakes(self) -> list[TlsObservation]:
         """The handshakes that show whom the addresses belong to."""
         return self.tls or self.tls_checks
@@ -159,6 +164,11 @@ class Path:
     def end(self) -> End:
         """Where and how the system path ended, as deep as the target's expectation goes."""
         hop = self.last
+        if hop.is_vouched and not (self._expectation.tcp_only or self._expectation.tls_only):
+            return self._end_in_http(hop)
+        return self._end_by_steps(hop)
+
+    def _end_by_steps(self, hop: Hop) -> End:
         if not hop.place.is_literal and not self.usable(hop.addresses):
             return End(hop, Step.DNS, Failure.DNS_BOGON_ERROR if hop.addresses else dns_failure(hop.dns))
         if not any(one.failure is None for one in hop.tcp):

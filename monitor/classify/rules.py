@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from monitor.classify.content import Comparison, is_challenge, refuses_place
+from monitor.classify.content import Comparison, is_challenge, refuses_place, same_body
 from monitor.classify.facts import Facts
 from monitor.classify.mechanisms import Mechanism
 from monitor.classify.path import Hop
@@ -93,7 +93,11 @@ def _refused(facts: Facts) -> bool:
 
 
 def _refuses_control(facts: Facts, hop: Hop) -> bool:
-    return hop.response is not None and refuses_place(hop.response, facts.context.bodies)
+    ours = facts.response
+    return hop.response is not None and (
+        refuses_place(hop.response, facts.context.bodies)
+        or (ours is not None and hop.response.status_code == ours.status_code and same_body(hop.response, ours))
+    )
 
 
 def _refused_confidence(facts: Facts) -> Confidence:
@@ -429,3 +433,6 @@ RULES: Final = (
         because="{trouble}, and {why}.",
     ),
 )
+
+# Rules that say that a round tells nothing of its target, since the fault lay with the vantage or with us.
+OUR_FAULT: Final = frozenset({rule.id for rule in RULES if rule.is_our_fault} | {"local_fault"})

@@ -20,6 +20,7 @@ from monitor.classify.context import Context
 from monitor.classify.expected import is_unexpected
 from monitor.classify.facts import Facts
 from monitor.classify.follow_ups import FollowUpSettings, control_checks, follow_ups
+from monitor.classify.redraw import circumstances
 from monitor.classify.verdict import verdict_on
 from monitor.config.schema import CONTROL_SITES_PLATFORM
 from monitor.daemon.control_book import ControlBook
@@ -312,6 +313,7 @@ class Pipeline:
             isolation_id=facts.isolation.measurement.id if facts.isolation else None,
             state_before=context.state_before,
             state_after=context.state_after,
+            circumstances=circumstances(run.recording.measurement, context),
         )
 
     def _detected(self, outcome: Outcome, target: Target, vantage: Vantage) -> Outcome:

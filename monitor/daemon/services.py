@@ -10,6 +10,7 @@ import monitor
 from monitor.classify.rules import RULES_VERSION
 from monitor.daemon.platforms import platform_verdicts
 from monitor.detect.rollup import PlatformVerdict
+from monitor.model.aggregation import OoniCount
 from monitor.model.outcome import Incident
 from monitor.model.seams import Clock
 from monitor.model.target import Target
@@ -17,6 +18,7 @@ from monitor.model.verdict import Reason, Status, Verdict
 from monitor.store.reader import HistoryRow, StoredMeasurement
 from monitor.web.guard import hosts_of
 from monitor.web.services import (
+    CountsQuery,
     DaemonStatus,
     HistoryQuery,
     ProbeResult,
@@ -127,6 +129,17 @@ class DaemonServices:
             self._daemon.reader.history,
             query.target,
             query.vantage,
+            since=query.since,
+            until=query.until,
+            limit=query.limit,
+        )
+
+    async def ooni_counts(self, query: CountsQuery) -> Sequence[OoniCount]:
+        """Return counts that OONI published."""
+        return await asyncio.to_thread(
+            self._daemon.reader.ooni_counts,
+            query.domain,
+            country=query.country,
             since=query.since,
             until=query.until,
             limit=query.limit,

@@ -5,6 +5,7 @@ Times are monotonic seconds since the start of the measurement, rounded to micro
 """
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -36,6 +37,11 @@ class Purpose(StrEnum):
     CONTROL_CHECK = "control_check"  # at a control: the test vantage's own addresses
 
 
+# The reason in the detail of a step that an imported instrument carried out with verification but shows no certificate
+# of. Our own steps always keep the chain.
+VERIFIED_UNSEEN: Final = "verified_unseen"
+
+
 class FailureDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What lies behind a failure string, where the system told: errno, X.509 verify code, TLS alert, reason."""
 
@@ -53,6 +59,11 @@ class _Observation(msgspec.Struct, frozen=True, kw_only=True, tag_field="step"):
     failure: str | None = None
     detail: FailureDetail | None = None
     evidence: tuple[str, ...] = ()  # SHA-256 of the raw material, in order
+
+    @property
+    def is_vouched(self) -> bool:
+        """Whether the step succeeded over TLS that an imported instrument verified without keeping the certificate."""
+        return self.failure is None and self.detail is not None and self.detail.reason == VERIFIED_UNSEEN
 
 
 class DnsAnswer(msgspec.Struct, frozen=True):
@@ -122,7 +133,7 @@ class TlsObservation(_Observation, frozen=True, kw_only=True, tag="tls"):
     @property
     def verified(self) -> bool:
         """Whether the peer proved that it holds a trusted certificate for the name asked."""
-        return self.failure is None and bool(self.chain)
+        return self.failure is None and (bool(self.chain) or self.is_vouched)
 
 
 class HttpObservation(_Observation, frozen=True, kw_only=True, tag="http"):

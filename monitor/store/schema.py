@@ -125,6 +125,12 @@ def m0021_platform_status(database: Any) -> None:
     _run(database, _PLATFORM_STATUS)
 
 
+@MIGRATIONS()
+def m0030_interchange(database: Any) -> None:
+    """Create what verdicts are drawn again from, and where imported history comes from."""
+    _run(database, _INTERCHANGE)
+
+
 _RECORD: Final = """
 CREATE TABLE platform (
     id INTEGER PRIMARY KEY,
@@ -552,4 +558,63 @@ JOIN conclusion c ON c.id = (
     SELECT conclusion_id FROM verdict WHERE measurement_id = m.id ORDER BY drawn_at DESC, rules_version DESC LIMIT 1)
 WHERE p.removed_at IS NULL AND p.name <> 'control-sites'
 GROUP BY p.id, g.id, n.asn;
+"""
+
+_INTERCHANGE: Final = """
+-- what verdicts rest on beside measurements, states and bodies, addressed by the SHA-256 of the text; used_until as in
+-- observation_facts
+CREATE TABLE circumstances (
+    id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    content TEXT NOT NULL,
+    used_until INTEGER NOT NULL
+) STRICT;
+-- no foreign key: it would cost an index
+ALTER TABLE verdict ADD COLUMN circumstances_id INTEGER;
+CREATE TRIGGER circumstances_are_final BEFORE UPDATE OF digest, content ON circumstances
+BEGIN SELECT RAISE(ABORT, 'circumstances are never changed'); END;
+DROP VIEW verdict_detail;
+CREATE VIEW verdict_detail AS
+SELECT v.measurement_id, v.rules_version, v.drawn_at, c.status, c.confidence, c.layer, c.mechanisms, c.reason, c.rule,
+    c.because, c.vantage_state_before, c.vantage_state_after, v.control_ids, v.isolation_id, k.content AS circumstances
+FROM verdict v JOIN conclusion c ON c.id = v.conclusion_id LEFT JOIN circumstances k ON k.id = v.circumstances_id;
+-- measurements that somebody else made; label is what that source said of them
+CREATE TABLE imported (
+    measurement_id INTEGER PRIMARY KEY REFERENCES measurement(id) ON DELETE CASCADE,
+    source TEXT NOT NULL,
+    uid TEXT,
+    report TEXT,
+    label TEXT,
+    imported_at INTEGER NOT NULL
+) STRICT;
+-- each name that the source knows one by, as SHA-256, so that none is taken in twice
+CREATE TABLE imported_key (
+    digest BLOB PRIMARY KEY,
+    measurement_id INTEGER NOT NULL REFERENCES measurement(id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE INDEX imported_key_measurement ON imported_key (measurement_id);
+-- OONI's own counts a day; never a verdict of ours. asn 0: all networks or unknown
+CREATE TABLE ooni_aggregation (
+    day INTEGER NOT NULL,
+    country TEXT NOT NULL,
+    asn INTEGER NOT NULL,
+    domain TEXT NOT NULL,
+    test TEXT NOT NULL,
+    measurements INTEGER NOT NULL,
+    ok INTEGER NOT NULL,
+    anomaly INTEGER NOT NULL,
+    confirmed INTEGER NOT NULL,
+    failure INTEGER NOT NULL,
+    fetched_at INTEGER NOT NULL,
+    PRIMARY KEY (domain, country, test, asn, day)
+) STRICT, WITHOUT ROWID;
+-- days that were asked for whole, those without any measurement included
+CREATE TABLE ooni_aggregation_day (
+    domain TEXT NOT NULL,
+    country TEXT NOT NULL,
+    test TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    fetched_at INTEGER NOT NULL,
+    PRIMARY KEY (domain, country, test, day)
+) STRICT, WITHOUT ROWID;
 """

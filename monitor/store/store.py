@@ -10,10 +10,10 @@ import contextlib
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -21,8 +21,9 @@ from typing import Final
 import msgspec
 
 from monitor.config.schema import Retention
+from monitor.model.aggregation import OoniCount
 from monitor.model.fingerprint import FingerprintSet
-from monitor.model.outcome import Incident, Outcome
+from monitor.model.outcome import Incident, Outcome, Redrawn
 from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.vantage import VantageCheck, VantageInfo
@@ -144,6 +145,26 @@ class Store:
                 outcome = self._without_spare_evidence(outcome)
         size = sum(len(evidence.content) for evidence in outcome.recording.evidence)
         return self._queue(lambda recorder: recorder.outcome(outcome, at), is_run=True, evidence_bytes=size)
+
+    def record_imported(self, outcome: Outcome, target: Target, vantage: VantageInfo) -> "Future[bool]":
+        """Queue a measurement that somebody else made; `vantage` stands for the network it was made on."""
+        at = self._clock.now()
+        return self._queue(lambda recorder: recorder.imported(outcome, target, vantage, at), is_run=True)
+
+    def record_imported_keys(self, measurement_id: int, keys: Sequence[bytes]) -> "Future[bool]":
+        """Queue further names of an imported measurement that is stored."""
+        return self._queue(lambda recorder: recorder.imported_keys(measurement_id, keys), is_run=True)
+
+    def record_ooni_counts(
+        self, counts: Sequence[OoniCount], settled: Sequence[tuple[str, str, str, date]], at: datetime
+    ) -> "Future[bool]":
+        """Queue OONI's counts; `settled` are days (domain, country, test, day) that need not be asked for again."""
+        return self._queue(lambda recorder: recorder.ooni_counts(counts, settled, at), is_run=True)
+
+    def record_redrawn(self, redrawn: Redrawn) -> "Future[bool]":
+        """Queue another verdict on a measurement that is stored."""
+        at = self._clock.now()
+        return self._queue(lambda recorder: recorder.redrawn(redrawn, at), is_run=True)
 
     def record_incident(self, incident: Incident) -> "Future[bool]":
         """Queue an incident as it is now, changed by something else than a run."""

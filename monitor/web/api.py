@@ -8,10 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitor.detect.rollup import PlatformVerdict
+from monitor.model.aggregation import OoniCount
 from monitor.model.outcome import Incident
 from monitor.store.reader import HistoryRow, StoredMeasurement
 from monitor.web.route import Parameter, Route
-from monitor.web.services import DaemonStatus, HistoryQuery, Services, TargetState
+from monitor.web.services import CountsQuery, DaemonStatus, HistoryQuery, Services, TargetState
 
 MOST_ITEMS: Final = 1000
 _FEW_ITEMS: Final = 100
@@ -39,6 +40,13 @@ class History(msgspec.Struct, frozen=True):
     """Answer of /api/v1/history: measurements with their verdicts, newest first."""
 
     measurements: tuple[HistoryRow, ...]
+
+
+class OoniCounts(msgspec.Struct, frozen=True):
+    """Answer of /api/v1/ooni-aggregation: OONI's own counts, which are no verdicts of ours."""
+
+    counts: tuple[OoniCount, ...]
+    source: str = "ooni"
 
 
 class Incidents(msgspec.Struct, frozen=True):
@@ -104,6 +112,21 @@ async def history(services: Services, request: Request) -> Response:
         limit=_limit(request),
     )
     return _json(History(tuple(await services.history(wanted))))
+
+
+async def ooni_counts(services: Services, request: Request) -> Response:
+    """Return counts that OONI published."""
+    domain, country = request.query_params.get("domain"), request.query_params.get("country")
+    if not domain:
+        raise BadQueryError("domain: name one, such as x.com")
+    wanted = CountsQuery(
+        domain=domain.lower(),
+        country=country.upper() if country else None,
+        since=_time(request, "since"),
+        until=_time(request, "until"),
+        limit=_limit(request),
+    )
+    return _json(OoniCounts(tuple(await services.ooni_counts(wanted))))
 
 
 async def measurement(services: Services, request: Request) -> Response:
@@ -184,6 +207,19 @@ ROUTES: Final = (
         "One stored measurement whole",
         parameters=(Parameter("id", "of the measurement", {"type": "integer"}),),
         answer=StoredMeasurement,
+    ),
+    Route(
+        "/api/v1/ooni-aggregation",
+        ooni_counts,
+        "Counts that OONI published, imported: no verdicts of ours",
+        parameters=(
+            Parameter("domain", "such as x.com", {"type": "string", "maxLength": 253}, required=True),
+            Parameter("country", "two letters", _TEXT),
+            Parameter("since", "the earliest day, included", _TIME),
+            Parameter("until", "the latest day, not included", _TIME),
+            _LIMIT,
+        ),
+        answer=OoniCounts,
     ),
     Route("/api/v1/incidents", incidents, "Incidents, newest first", parameters=(_LIMIT,), answer=Incidents),
 )

@@ -9,6 +9,7 @@ import msgspec
 
 from monitor.detect.rollup import PlatformVerdict
 from monitor.exporter.exporter import Exporter
+from monitor.model.aggregation import OoniCount
 from monitor.model.measurement import Recording
 from monitor.model.outcome import Incident
 from monitor.model.target import Target
@@ -100,6 +101,16 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 100
 
 
+class CountsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of OONI's counts are wanted, newest first; times as in `HistoryQuery`."""
+
+    domain: str
+    country: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 100
+
+
 class Services(Protocol):
     """The daemon, as far as HTTP may reach it. Nothing here blocks the event loop."""
 
@@ -137,6 +148,10 @@ class Services(Protocol):
 
     async def history(self, query: HistoryQuery) -> Sequence[HistoryRow]:
         """Return stored measurements with their verdicts."""
+        ...
+
+    async def ooni_counts(self, query: CountsQuery) -> Sequence[OoniCount]:
+        """Return counts that OONI published."""
         ...
 
     async def measurement(self, measurement_id: int) -> StoredMeasurement | None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from monitor.detect.rollup import PlatformVerdict
 from monitor.exporter.exporter import Exporter
+from monitor.model.aggregation import OoniCount
 from monitor.model.measurement import Recording
 from monitor.model.outcome import Incident
 from monitor.model.target import Target
@@ -14,6 +15,7 @@ from monitor.model.verdict import Verdict
 from monitor.store.reader import HistoryRow, StoredMeasurement
 from monitor.store.store import StoreHealth
 from monitor.web.services import (
+    CountsQuery,
     DaemonStatus,
     HistoryQuery,
     ProbeResult,
@@ -109,6 +111,10 @@ class ScriptedServices:
     async def history(self, query: HistoryQuery) -> Sequence[HistoryRow]:
         self.asked.append(("history", query))
         return self._stored[: query.limit]
+
+    async def ooni_counts(self, query: CountsQuery) -> Sequence[OoniCount]:
+        self.asked.append(("ooni_counts", query))
+        return ()
 
     async def measurement(self, measurement_id: int) -> StoredMeasurement | None:
         self.asked.append(("measurement", measurement_id))

@@ -43,7 +43,7 @@ def test_the_token_opens_them(route: Route) -> None:
     answer = client.request(
         route.method,
         filled(route.path),
-        params={"target": "x-home"},
+        params={"target": "x-home", "domain": "x.com"},
         headers={"Authorization": f"bearer {TOKEN}"},
     )
     assert answer.status_code == 200
