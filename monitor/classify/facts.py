@@ -19,7 +19,7 @@ import msgspec
 from monitor.classify.content import Comparison, block_page, compare, is_challenge, meets
 from monitor.classify.context import Context
 from monitor.classify.mechanisms import LAYERS, OUTCOMES, Mechanism, outcome_of, passed
-from monitor.classify.path import End, Hop, Path, dns_failure, is_v6
+from monitor.classify.path import End, Endpoint, Hop, Path, dns_failure, is_v6
 from monitor.model.bogon import is_bogon
 from monitor.model.failure import LOCAL_FAULTS, TIMEOUTS, Failure
 from monitor.model.measurement import Measurement
@@ -35,8 +35,6 @@ from monitor.model.observation import (
 )
 from monitor.model.vantage import VantageState
 from monitor.model.verdict import Confidence
-
-Endpoint = TcpObservation | TlsObservation | HttpObservation
 
 OWN_NAME: Final = frozenset({Purpose.PATH, Purpose.ADDRESS_CHECK, Purpose.RETRY, Purpose.OTHER_ADDRESS})
 _ROUTINE: Final = frozenset({Purpose.PATH, Purpose.ADDRESS_CHECK})
@@ -158,7 +156,7 @@ class Facts:
             return None
         # What was shown at one address says nothing of another: a name that leads elsewhere now is isolated anew.
         failed = {one.address for one in self.routine.end.hop.endpoints if one.failure is not None}
-        tried = {one.address for one in earlier.measurement.observations if not isinstance(one, DnsObservation)}
+        tried = {one.address for one in earlier.measurement.observations if isinstance(one, Endpoint)}
         return earlier if not failed or failed & tried else None
 
     @cached_property
@@ -192,7 +190,7 @@ class Facts:
     def _is_cured(self, one: Observation, hop: Hop) -> bool:
         if isinstance(one, DnsObservation):
             return one.failure is None and bool(self.path.usable(one.addresses))
-        if one.address not in hop.addresses or one.port != hop.place.port:
+        if not isinstance(one, Endpoint) or one.address not in hop.addresses or one.port != hop.place.port:
             return False
         if isinstance(one, HttpObservation) and not self.failed:
             return meets(one, self.context.expectation, hop.place.host)
@@ -240,7 +238,7 @@ class Facts:
         tried = [
             theirs
             for theirs in control.observations
-            if not isinstance(theirs, DnsObservation)
+            if isinstance(theirs, Endpoint)
             and theirs.hop == hop.index
             and theirs.purpose in _AT_CONTROL
             and theirs.port == one.port
@@ -499,7 +497,7 @@ class Facts:
         own = [
             one
             for one in self.evidence
-            if not isinstance(one, DnsObservation) and one.hop == hop.index and one.purpose in OWN_NAME
+            if isinstance(one, Endpoint) and one.hop == hop.index and one.purpose in OWN_NAME
         ]
         worked = {(step_of(one), one.address, one.port) for one in own if passed(one)}
         for one in own:
@@ -559,7 +557,7 @@ class Facts:
         alike = [
             other
             for other in run
-            if not isinstance(other, DnsObservation) and other.hop == hop.index and step_of(other) is step_of(one)
+            if isinstance(other, Endpoint) and other.hop == hop.index and step_of(other) is step_of(one)
         ]
         here = [other for other in alike if (other.address, other.port) == (one.address, one.port)]
         own = [other for other in here if other.purpose in OWN_NAME]

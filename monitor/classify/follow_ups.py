@@ -15,12 +15,11 @@ from typing import Final
 import msgspec
 
 from monitor.classify.context import Context
-from monitor.classify.facts import OWN_NAME, Endpoint, Facts
+from monitor.classify.facts import OWN_NAME, Facts
 from monitor.classify.mechanisms import LAYERS, outcome_of
-from monitor.classify.path import Hop, Path, is_v6
+from monitor.classify.path import Endpoint, Hop, Path, is_v6
 from monitor.model.measurement import FollowUp, Measurement
 from monitor.model.observation import (
-    DnsObservation,
     HttpObservation,
     Purpose,
     Step,
@@ -168,7 +167,7 @@ def _third(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
         here = [
             other
             for other in observations
-            if not isinstance(other, DnsObservation)
+            if isinstance(other, Endpoint)
             and (step_of(other), other.address, other.port) == (step_of(one), one.address, one.port)
         ]
         passed_at = [other.started_seconds for other in here if other.purpose is Purpose.HARMLESS_NAME]
@@ -226,7 +225,7 @@ def _failures(facts: Facts, hop: Hop) -> list[Endpoint]:
     found = [
         one
         for one in facts.routine.observations
-        if not isinstance(one, DnsObservation)
+        if isinstance(one, Endpoint)
         and one.hop == hop.index
         and one.purpose in {Purpose.PATH, Purpose.ADDRESS_CHECK, Purpose.OTHER_ADDRESS}
         and outcome_of(one) is not None
