@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 
 from monitor.classify.context import Context
-from monitor.classify.facts import OWN_NAME, Facts
+from monitor.classify.evidence import OWN_NAME
+from monitor.classify.facts import Facts
 from monitor.classify.mechanisms import LAYERS, outcome_of
 from monitor.classify.path import Endpoint, Hop, Path, is_v6
 from monitor.model.measurement import FollowUp, Measurement

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from monitor.classify.connections import other_address_works
 from monitor.classify.content import Comparison, is_challenge, refuses_place
 from monitor.classify.facts import Facts
+from monitor.classify.lookups import dns_isolated, impostor
 from monitor.classify.mechanisms import Mechanism
 from monitor.classify.path import Hop
 from monitor.model.failure import LOCAL_FAULTS
@@ -79,7 +81,7 @@ def _bogon_only(facts: Facts) -> bool:
 
 
 def _impostor(facts: Facts) -> Confidence | None:
-    return None if facts.end.hop.place.is_literal or not facts.end.hop.dns else facts.impostor(facts.end.hop)
+    return None if facts.end.hop.place.is_literal or not facts.end.hop.dns else impostor(facts, facts.end.hop)
 
 
 def _refused(facts: Facts) -> bool:
@@ -140,7 +142,7 @@ def _dns_isolated(facts: Facts) -> bool:
         facts.failed
         and not facts.controls_at(hop)
         and any(one.on_path and one.hop == hop.index for one in facts.dns_mechanisms)
-        and facts.dns_isolated(hop)
+        and dns_isolated(facts, hop)
     )
 
 
@@ -151,7 +153,7 @@ def _differs(facts: Facts) -> bool:
     here = [one for one in facts.mechanisms if one.hop == hop.index]
     return any(one.on_path and one.layer in {Step.DNS, facts.end.layer} for one in here) or (
         any(one.layer is not Step.DNS for one in here)
-        and not facts.other_address_works
+        and not other_address_works(facts)
         and not any(facts.is_trusted(hop, address) for address in hop.addresses)
     )
 
