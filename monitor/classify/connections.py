@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final
 from monitor.classify.evidence import OWN_NAME, UNREACHABLE, defects, is_answered
 from monitor.classify.mechanisms import LAYERS, Mechanism, outcome_of, passed
 from monitor.classify.path import Endpoint, is_v6
-from monitor.model.failure import TIMEOUTS, Failure
+from monitor.model.failure import Failure
 from monitor.model.observation import HttpObservation, Purpose, Step, TcpObservation, TlsObservation, step_of
-from monitor.model.vantage import VantageState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 # What makes a certificate somebody else's.
 _FOREIGN: Final = frozenset({Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME})
+_HARMLESS: Final = frozenset({Purpose.HARMLESS_NAME, Purpose.NO_NAME})
 # A stranger's server may turn an unknown name away with an alert; it cannot cut it off just as the path did.
 _CUTS: Final = frozenset({"reset", "eof", "timeout"})
 
@@ -73,26 +73,17 @@ def _failures_at(facts: Facts, hop: Hop) -> Iterator[tuple[Endpoint, str]]:
 def _is_masked(facts: Facts, one: Endpoint) -> bool:
     """Tell whether a failed connection may be the family's fault: IPv6 is broken on many lines.
 
-    An unreachable IPv4 address counts only where the line is known to work.
+    A family without a route is nobody's doing either; any other unreachable IPv4 address counts, since the line was
+    found to work.
     """
     if not isinstance(one, TcpObservation) or one.failure not in UNREACHABLE:
         return False
-    if one.failure == Failure.NETWORK_UNREACHABLE:
-        v6 = is_v6(one.address)
-        return not any(
-            isinstance(other, TcpObservation) and other.failure is None and is_v6(other.address) == v6
-            for other in facts.evidence
-        )
     v6 = is_v6(one.address)
     works = any(
         isinstance(other, TcpObservation) and other.failure is None and is_v6(other.address) == v6
         for other in facts.evidence
     )
-    return not works and (v6 or (one.failure not in TIMEOUTS and not _is_online(facts)))
-
-
-def _is_online(facts: Facts) -> bool:
-    return facts.context.state_before is VantageState.ONLINE
+    return not works and (v6 or one.failure == Failure.NETWORK_UNREACHABLE)
 
 
 def _trigger(facts: Facts, hop: Hop, one: Endpoint, outcome: str) -> str:
@@ -100,12 +91,29 @@ def _trigger(facts: Facts, hop: Hop, one: Endpoint, outcome: str) -> str:
         case TcpObservation():
             return "address" if _all_ports_fail(facts, hop, one) else ""
         case TlsObservation() if one.server_name is not None:
-            shown = any(_other_name_passes(run, hop, one, outcome) for run in facts.runs())
-            return "sni" if shown else ""
+            return "sni" if _is_shown_by_name(facts, hop, one, outcome) else ""
         case HttpObservation() if not one.is_tls:
-            return "host" if any(_other_name_passes(run, hop, one, outcome) for run in facts.runs()) else ""
+            return "host" if _is_shown_by_name(facts, hop, one, outcome) else ""
         case _:
             return ""
+
+
+def _is_shown_by_name(facts: Facts, hop: Hop, one: Endpoint, outcome: str) -> bool:
+    """Tell whether a run showed that the name sets the failure off, here or, earlier, at another of its addresses.
+
+    A delivery network hands out a new address every minute; a filter of names meets the name at each of them.
+    """
+    if any(_other_name_passes(run, hop, one, outcome) for run in facts.runs()):
+        return True
+    return facts.isolation is not None and any(
+        _other_name_passes(facts.isolation.routine.observations, hop, sibling, outcome)
+        for sibling in facts.isolation.routine.observations
+        if isinstance(sibling, Endpoint)
+        and (sibling.hop, sibling.port) == (hop.index, one.port)
+        and step_of(sibling) is step_of(one)
+        and sibling.purpose in OWN_NAME
+        and outcome_of(sibling) == outcome
+    )
 
 
 def _other_name_passes(run: tuple[Observation, ...], hop: Hop, one: Endpoint, outcome: str) -> bool:
@@ -126,8 +134,12 @@ def _other_name_passes(run: tuple[Observation, ...], hop: Hop, one: Endpoint, ou
         return False
     first, last = min(failures), max(failures)
     if any(
-        other.purpose is Purpose.HARMLESS_NAME and is_answered(other) and first < other.started_seconds < last
-        for other in here
+        other.purpose in _HARMLESS and is_answered(other) and first < other.started_seconds < last for other in here
+    ):
+        return True
+    # Minutes after the last hit, so that no residual blocking is left: what passes then and fails right after is named.
+    if any(
+        other.purpose is Purpose.RESIDUAL and is_answered(other) and other.started_seconds < first for other in here
     ):
         return True
     harmless = {

@@ -15,11 +15,11 @@ from functools import cached_property
 
 import msgspec
 
-from monitor.classify import connections, lookups
+from monitor.classify import connections, http3, lookups, throttling
 from monitor.classify.content import Comparison, block_page, compare, is_challenge, meets
 from monitor.classify.context import Context
 from monitor.classify.evidence import AT_CONTROL, ENCRYPTED, NO_SUCH_NAME, OWN_NAME, ROUTINE, UNREACHABLE
-from monitor.classify.mechanisms import OUTCOMES, Mechanism, outcome_of, passed
+from monitor.classify.mechanisms import LAYERS, OUTCOMES, Mechanism, outcome_of, passed
 from monitor.classify.path import End, Endpoint, Hop, Path, dns_failure, is_v6
 from monitor.model.bogon import is_bogon
 from monitor.model.failure import LOCAL_FAULTS, Failure
@@ -143,7 +143,10 @@ class Facts:
         earlier = Facts(self.context.isolation, msgspec.structs.replace(self.context, isolation=None))
         if earlier.symptom != self.symptom or earlier.is_transient:
             return None
-        # What was shown at one address says nothing of another: a name that leads elsewhere now is isolated anew.
+        # What was shown at one address says nothing of another, so a name that leads elsewhere now is isolated anew;
+        # unless its name was shown to set it off, which holds wherever the name leads.
+        if any(one.trigger in {"sni", "host"} for one in earlier.differences):
+            return earlier
         failed = {one.address for one in self.routine.end.hop.endpoints if one.failure is not None}
         tried = {one.address for one in earlier.measurement.observations if isinstance(one, Endpoint)}
         return earlier if not failed or failed & tried else None
@@ -174,6 +177,18 @@ class Facts:
             and step_of(one) is end.layer
             and self._is_cured(one, end.hop)
             for one in self.routine.observations
+        )
+
+    @cached_property
+    def is_persistent(self) -> bool:
+        """Whether what ended the path was tried again and failed again."""
+        end = self.end
+        return any(
+            one.purpose is Purpose.RETRY
+            and one.hop == end.hop.index
+            and step_of(one) is end.layer
+            and not self._is_cured(one, end.hop)
+            for one in self.evidence
         )
 
     def _is_cured(self, one: Observation, hop: Hop) -> bool:
@@ -221,6 +236,20 @@ class Facts:
         status = response.status_code or 0
         theirs = (hop.response for hop in self.control_hops(end.hop))
         return tuple(status >= 500 and one is not None and one.status_code == status for one in theirs)
+
+    @cached_property
+    def controls_disagree(self) -> bool:
+        """Whether one control got no further than the place where our path ended, and another one did."""
+        if True in self.control_alike and False in self.control_alike:
+            return True
+        ours = self.end.hop.index, LAYERS.index(self.end.layer)
+        stuck = {
+            not path.end.complete
+            and path.end.failure is not None
+            and (path.end.hop.index, LAYERS.index(path.end.layer)) <= ours
+            for path in self.controls
+        }
+        return self.failed and len(stuck) > 1
 
     def control_passed(self, control: Path, hop: Hop, one: Endpoint) -> bool | None:
         """Tell whether a control passed a step, at this address if it tried it, else at its own; None: not tried."""
@@ -339,6 +368,23 @@ class Facts:
         """The substitution of a certificate where the path ended: a control saw a genuine one at the same address."""
         return connections.substituted(self)
 
+    # --- HTTP/3 and throughput
+
+    @cached_property
+    def quic_mechanisms(self) -> tuple[Mechanism, ...]:
+        """A dead HTTP/3 beside the ordinary way; never a reason to call anything blocked."""
+        return http3.quic_mechanisms(self)
+
+    @cached_property
+    def is_slow(self) -> bool:
+        """Whether the response came so slowly that it calls for a comparison of transfers."""
+        return throttling.is_slow(self)
+
+    @cached_property
+    def throttling(self) -> throttling.Throttling:
+        """What the transfers of this round, or of the deep run that stands for it, show."""
+        return throttling.throttling(self)
+
     # --- Content
 
     def serves_block_page(self, hop: Hop) -> bool:
@@ -383,8 +429,8 @@ class Facts:
 
     @cached_property
     def mechanisms(self) -> tuple[Mechanism, ...]:
-        """Everything that was shown to be wrong at DNS and on the way to the platform's own addresses."""
-        return (*self.dns_mechanisms, *self.differences)
+        """Everything that was shown to be wrong at DNS, on the way to the platform's own addresses, and beside it."""
+        return (*self.dns_mechanisms, *self.differences, *self.quic_mechanisms)
 
     @cached_property
     def symptom(self) -> tuple[str, ...]:
@@ -402,18 +448,25 @@ class Facts:
             found.update(
                 f"{hop.index}:{step_of(one)}:{one.port}:{outcome_of(one) or one.failure}"
                 for one in hop.endpoints
-                if one.failure is not None and not self._is_expected(hop, one)
+                if one.failure is not None and not self._is_slow(one) and not self._is_expected(hop, one)
             )
+            found.update(f"{hop.index}:quic:{outcome_of(one)}" for one in hop.quic if outcome_of(one) is not None)
         end = self.routine.end
         where = f"{end.hop.index}:{end.layer}"
         if not end.complete and end.failure is None:
             found.add(f"{where}:absent")
         elif end.layer is Step.DNS and not any(self._dns_alike(end)):
             found.add(f"{where}:{OUTCOMES[Step.DNS].get(end.failure or '', end.failure)}")
+        if self.is_slow:
+            found.add(f"{end.hop.index}:http:slow")
         found.update(self._content_symptom(end))
         if not found and any(map(self._leads_to_unknown, self.routine.hops)):
             found.add("unknown_address")
         return tuple(sorted(found))
+
+    def _is_slow(self, one: Endpoint) -> bool:
+        """Tell whether a failure is only slowness, which is looked into by itself."""
+        return isinstance(one, HttpObservation) and throttling.is_still_receiving(one)
 
     def _dns_alike(self, end: End) -> Iterator[bool]:
         return (not self.routine.usable(theirs.addresses) for theirs in self.control_hops(end.hop))

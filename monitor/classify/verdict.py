@@ -5,6 +5,7 @@ from typing import Final
 
 from monitor.classify.context import Context
 from monitor.classify.facts import Facts
+from monitor.classify.http3 import works as works_over_http3
 from monitor.classify.mechanisms import Mechanism, labels
 from monitor.classify.path import Hop
 from monitor.classify.rules import RULES, RULES_VERSION, Rule
@@ -77,7 +78,10 @@ def _sentence(facts: Facts, rule: Rule, mechanisms: tuple[Mechanism, ...], reaso
     blamed = facts.end.hop.index if rule.status is not Status.BLOCKED or not on_path else on_path[-1].hop
     hop = facts.path.hop(blamed) or facts.end.hop
     words = ", and ".join(dict.fromkeys(one.words for one in _by_layer(mechanisms)))
-    sentence = rule.because.format_map(
+    template = rule.because
+    if rule.status is Status.BLOCKED and works_over_http3(facts):
+        template = template.removesuffix(".") + "; over HTTP/3 it can still be reached."
+    sentence = template.format_map(
         _Parts(
             host=lambda: _host(hop),
             step=lambda: _step(facts),

@@ -123,7 +123,9 @@ class _Run:
         by_address: dict[str, list[FollowUp]] = {}
         for follow_up in self._request.follow_ups:
             if follow_up.until != "dns":
-                by_address.setdefault(follow_up.address, []).append(follow_up)
+                # Transfers are compared with each other, so none may share the line with another.
+                place = "" if follow_up.until == "throughput" else follow_up.address
+                by_address.setdefault(place, []).append(follow_up)
         slots = asyncio.Semaphore(_PARALLEL_ADDRESSES)
         async with asyncio.TaskGroup() as group:
             for follow_up in self._request.follow_ups:
