@@ -9,6 +9,7 @@ from monitor.classify.http3 import works as works_over_http3
 from monitor.classify.mechanisms import Mechanism, labels
 from monitor.classify.path import Hop
 from monitor.classify.rules import RULES, RULES_VERSION, Rule
+from monitor.classify.support import rests_on
 from monitor.model.failure import Failure
 from monitor.model.measurement import Measurement
 from monitor.model.observation import Step
@@ -47,6 +48,8 @@ def verdict_on(facts: Facts) -> Verdict:
     if rule.status is Status.ACCESSIBLE and not mechanisms:
         confidence = None
     reason = rule.reason(facts) if rule.reason else None
+    is_plain = rule.is_our_fault or (rule.status is Status.ACCESSIBLE and not mechanisms)
+    own, earlier = ((), ()) if is_plain else rests_on(facts, mechanisms)
     return Verdict(
         status=rule.status,
         confidence=confidence,
@@ -56,6 +59,8 @@ def verdict_on(facts: Facts) -> Verdict:
         rule=rule.id,
         because=_sentence(facts, rule, mechanisms, reason),
         rules_version=RULES_VERSION,
+        observations=own,
+        isolation_observations=earlier,
     )
 
 
