@@ -1,16 +1,12 @@
-"""A round ends within a minute whatever the network swallows, at the deadlines that the program ships with.
-
-Time is a loop's own: whenever nothing happens it jumps to what is due next, so that a minute takes no minute.
-"""
+"""A round ends within a minute whatever the network swallows, at the deadlines that the program ships with."""
 
 import asyncio
 import contextlib
-import selectors
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Final
 
 import dns.message
 import dns.rrset
@@ -33,46 +29,13 @@ from monitor.network.certificates import TrustStore
 from monitor.network.local import LocalNetwork
 from monitor.network.toolbox import Toolbox
 from monitor.probes import web
+from tests.fakes.jumping_loop import LoopClock, on_jumping_time
 from tests.fakes.outcomes import recording
 from tests.network.loopback import AUTHORITY, udp_resolver
 
 TARGET: Final = Target(name="x-home", platform="x", url="https://x.test/")
 ADDRESSES: Final = tuple(f"127.8.0.{number}" for number in range(1, 9))
 SILENT: Final = "127.7.0.1"
-
-
-class _Jumping(selectors.SelectSelector):
-    """Looks whether anything happened and, if not, lets the time pass that would have been waited."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        happened = super().select(0)
-        if not happened and timeout:
-            self.now += timeout
-        return happened
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
-
-
-class _LoopClock:
-    """The clock of the running loop."""
-
-    def now(self) -> datetime:
-        return datetime(2026, 11, 22, 12, tzinfo=UTC) + timedelta(seconds=self.monotonic())
-
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    def boottime(self) -> float:
-        return self.monotonic()
 
 
 @dataclass
@@ -93,7 +56,7 @@ class _Swallowing(LocalNetwork):
 class _Here:
     """The shipped probe on a network that swallows; always in order."""
 
-    def __init__(self, network: _Swallowing, clock: _LoopClock) -> None:
+    def __init__(self, network: _Swallowing, clock: LoopClock) -> None:
         self.info = VantageInfo(name="here", kind="direct")
         self._network = network
         self._toolbox = Toolbox(
@@ -134,7 +97,7 @@ class _Hanging:
 _: tuple[type[Vantage], type[Vantage]] = _Here, _Hanging
 
 
-def pipeline(clock: _LoopClock, resolver: str, slots: asyncio.Semaphore, taken: list[Outcome]) -> Pipeline:
+def pipeline(clock: LoopClock, resolver: str, slots: asyncio.Semaphore, taken: list[Outcome]) -> Pipeline:
     shipped = FollowUpConfig()
     sanity = SanityBook(clock, 60.0, lambda _: None)
     return Pipeline(
@@ -185,16 +148,11 @@ async def silent_udp() -> AsyncIterator[str]:
         yield f"udp://127.0.0.1:{bound.getsockname()[1]}"
 
 
-def on_jumping_time(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    with asyncio.Runner(loop_factory=_Loop) as runner:
-        runner.run(work())
-
-
 @pytest.mark.parametrize("slot_wait_seconds", [0.0, 30.0, 600.0], ids=["no wait", "a wait", "no slot at all"])
 @pytest.mark.parametrize("is_dns_swallowed", [False, True], ids=["connections swallowed", "lookups swallowed"])
 def test_routine_and_deep_run_end_within_a_minute(*, is_dns_swallowed: bool, slot_wait_seconds: float) -> None:
     async def run() -> None:
-        clock = _LoopClock()
+        clock = LoopClock()
         slots = asyncio.Semaphore(1)
         taken: list[Outcome] = []
         here = _Here(_Swallowing(swallowed=frozenset({*ADDRESSES, SILENT, "127.0.0.1"})), clock)
