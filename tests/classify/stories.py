@@ -1225,6 +1225,7 @@ def _() -> tuple[Scene, Context]:
     here = Scene(HTTPS).at(Purpose.RESIDUAL).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "connection_reset")
     here.at(Purpose.PATH).dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
     here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    here.at(Purpose.HARMLESS_NAME).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "connection_reset")
     return here, judged_with(control_https())
 
 
