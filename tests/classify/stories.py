@@ -1099,6 +1099,34 @@ def _() -> tuple[Scene, Context]:
     return small_page(waits=4), small_control()
 
 
+@story("throttled-by-name-without-control", "throttled", "throttled", "confirmed", "throughput.throttled.sni")
+def _() -> tuple[Scene, Context]:
+    url = f"https://{EXAMPLE}/large"
+    here = transfers(slow_page(url), url, (POLICED, QUICK))
+    here.at(Purpose.TRANSFER_HARMLESS).transfer(url, ORIGIN, *QUICK)
+    return transfers(here, url, *[(POLICED, QUICK)] * 2), judged_with()
+
+
+@story("slow-without-control", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    return transfers(slow_page(), LARGE, *[(POLICED, QUICK)] * 3), judged_with()
+
+
+@story("innocuous-file-that-is-a-redirect", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = slow_page()
+    for _ in range(5):
+        here.at(Purpose.TRANSFER).transfer(LARGE, ORIGIN, *POLICED)
+        here.at(Purpose.TRANSFER_REFERENCE).transfer(FILE, STRANGER, 0.001, 400, status=301, is_cut=False)
+    return here, judged_with(quick_control())
+
+
+@story("transfers-turned-away", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = transfers(slow_page(), LARGE, *[((10.0, 900), QUICK)] * 3, status=429)
+    return here, judged_with(quick_control())
+
+
 @story("line-that-is-slow-itself", "line_slow", "inconclusive", reason="vantage_degraded")
 def _() -> tuple[Scene, Context]:
     return transfers(slow_page(), LARGE, *[(POLICED, (5.0, 90_000))] * 3), judged_with(quick_control())
