@@ -1,4 +1,4 @@
-"""Whether a platform is slowed down on purpose: extreme, and aimed at it (measurement.md section 8).
+"""Whether a platform is slowed down on purpose: extreme, and aimed at it (docs/verdicts.md, "Throttling").
 
 A speed by itself says nothing: lines are slow, distances long, hours busy. What counts is a comparison inside one deep
 run: the target's transfer, right after it an innocuous file over the same line, and the target's URL at a control. Each

@@ -1,4 +1,4 @@
-"""The throughput step: one transfer over a connection of its own, and how its bytes came (measurement.md section 8).
+"""The throughput step: one transfer over a connection of its own, and how its bytes came.
 
 Samples are taken at random moments, an exponential distribution with a mean of 250 ms cut off at 25 and 650 ms, so that
 they fall into step with no shaper's clock. Bytes are those on the wire. The body is not kept: it says nothing.
