@@ -154,7 +154,7 @@ def judged(one: Taken, allowed_bogons: tuple[str, ...], fingerprints: tuple[Fing
     """
     context = Context(
         expectation=one.expectation,
-        sanity_enabled=False,
+        is_checked=False,
         controls=(one.control.measurement,) if one.control is not None else (),
         has_control_vantage=one.control is not None,
         allowed_bogons=allowed_bogons,

@@ -459,7 +459,7 @@ class Recorder:
         measurement_id = outcome.measurement_id
         self._db.execute(
             "INSERT INTO verdict (measurement_id, rules_version, drawn_at, conclusion_id, control_ids, isolation_id, "
-            "circumstances_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "circumstances_id, observations, isolation_observations) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 measurement_id,
                 verdict.rules_version,
@@ -479,6 +479,8 @@ class Recorder:
                 text(outcome.control_ids) if outcome.control_ids else None,
                 outcome.isolation_id,
                 None if outcome.circumstances is None else self._circumstances_id(outcome.circumstances, started),
+                text(verdict.observations) if verdict.observations else None,
+                text(verdict.isolation_observations) if verdict.isolation_observations else None,
             ),
         )
         if _is_remarkable(verdict):

@@ -114,6 +114,12 @@ def m0002_events(database: Any) -> None:
 
 
 @MIGRATIONS()
+def m0010_verdict_observations(database: Any) -> None:
+    """Name the observations that a verdict rests on."""
+    _run(database, _VERDICT_OBSERVATIONS)
+
+
+@MIGRATIONS()
 def m0020_fingerprints(database: Any) -> None:
     """Create the fingerprints that verdicts rested on, and from when each set was in use."""
     _run(database, _FINGERPRINTS)
@@ -576,7 +582,8 @@ BEGIN SELECT RAISE(ABORT, 'circumstances are never changed'); END;
 DROP VIEW verdict_detail;
 CREATE VIEW verdict_detail AS
 SELECT v.measurement_id, v.rules_version, v.drawn_at, c.status, c.confidence, c.layer, c.mechanisms, c.reason, c.rule,
-    c.because, c.vantage_state_before, c.vantage_state_after, v.control_ids, v.isolation_id, k.content AS circumstances
+    c.because, c.vantage_state_before, c.vantage_state_after, v.control_ids, v.isolation_id, v.observations,
+    v.isolation_observations, k.content AS circumstances
 FROM verdict v JOIN conclusion c ON c.id = v.conclusion_id LEFT JOIN circumstances k ON k.id = v.circumstances_id;
 -- measurements that somebody else made; label is what that source said of them
 CREATE TABLE imported (
@@ -617,4 +624,16 @@ CREATE TABLE ooni_aggregation_day (
     fetched_at INTEGER NOT NULL,
     PRIMARY KEY (domain, country, test, day)
 ) STRICT, WITHOUT ROWID;
+"""
+
+_VERDICT_OBSERVATIONS: Final = """
+-- JSON arrays of positions: in the measurement itself, and in the one that isolation_id names
+ALTER TABLE verdict ADD COLUMN observations TEXT;
+ALTER TABLE verdict ADD COLUMN isolation_observations TEXT;
+DROP VIEW verdict_detail;
+CREATE VIEW verdict_detail AS
+SELECT v.measurement_id, v.rules_version, v.drawn_at, c.status, c.confidence, c.layer, c.mechanisms, c.reason, c.rule,
+    c.because, c.vantage_state_before, c.vantage_state_after, v.control_ids, v.isolation_id, v.observations,
+    v.isolation_observations
+FROM verdict v JOIN conclusion c ON c.id = v.conclusion_id;
 """

@@ -28,6 +28,9 @@ class Bench:
                 resolvers={},
                 follow_ups=None,
                 unrelated_host="",
+                quic_reference=None,
+                transfer_reference=None,
+                daily_transfer_bytes=0,
                 deep_limits=Limits(),
                 isolation_seconds=3600.0,
                 host_concurrency=1,
@@ -43,6 +46,9 @@ class Bench:
 
     async def round(self) -> Outcome:
         return await self._pipeline.round(X_HOME, self._vantage, INTERVAL_SECONDS)
+
+    async def close(self) -> None:
+        await self._pipeline.close()
 
 
 def test_a_control_young_enough_when_a_round_begins_counts_however_long_the_round_takes() -> None:

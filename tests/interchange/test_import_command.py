@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from monitor.classify.rules import RULES_VERSION
 from monitor.config.schema import Retention
 from monitor.model.vantage import VantageInfo
 from monitor.network.clock import SystemClock
@@ -143,7 +144,7 @@ def test_verdicts_on_imported_measurements_can_be_drawn_again(world: World) -> N
     later = lines.version_5("connection_reset") | {"measurement_start_time": "2024-02-18 12:00:00"}
     world.json("import", "ooni", world.file("a", lines.version_4(), later, lines.older()))
     assert world.json("reclassify", "--verify") == {
-        "rules_version": 1, "redrawn": 3, "changed": 0, "changes": [], "examples": [], "not_redrawn": {},
+        "rules_version": RULES_VERSION, "redrawn": 3, "changed": 0, "changes": [], "examples": [], "not_redrawn": {},
     }  # fmt: skip
 
 
