@@ -1,4 +1,4 @@
-"""Event files → a catalogue, or every mistake in them at once."""
+"""Event files → a calendar, or every mistake in them at once."""
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
@@ -14,7 +14,7 @@ from monitor.config.keys import siblings
 from monitor.config.problem import ConfigError, Problem
 from monitor.config.refusal import complaint_of, problems, prune, read_bounded, validated
 from monitor.config.schema import EventsConfig
-from monitor.events.catalogue import Catalogue, with_mirrored_links
+from monitor.events.annotation import Calendar, marks
 from monitor.events.checks import complaints_about, complaints_across, dated, read_date, warnings_about
 from monitor.events.confidence import confidence_in
 from monitor.events.names import KnownInstrument, KnownPlatform, aliases, spelled
@@ -34,6 +34,7 @@ from monitor.events.record import (
     Source,
 )
 from monitor.events.schema import EVENT_KEYS, EventPart, ObligationPart
+from monitor.events.selection import with_mirrored_links
 
 EVENTS_AT_MOST: Final = 2000
 _PACKAGE: Final = "monitor.events"
@@ -64,7 +65,7 @@ def known_instruments() -> Mapping[str, KnownInstrument]:
     )
 
 
-def load_events(wanted: EventsConfig, platforms: Collection[str], now: datetime) -> Catalogue:
+def load_events(wanted: EventsConfig, platforms: Collection[str], now: datetime) -> Calendar:
     """Read the built-in sets and files that the configuration names; raises ConfigError with all problems.
 
     A file of one's own replaces the built-in event of the same id. `platforms` are those of the configuration.
@@ -95,7 +96,8 @@ def load_events(wanted: EventsConfig, platforms: Collection[str], now: datetime)
     warnings = tuple(
         problem for one in reads.values() for problem in problems(one.document, one.file, list(one.warnings))
     )
-    return Catalogue(with_mirrored_links(events), warnings)
+    linked = with_mirrored_links(events)
+    return Calendar(linked, marks(linked), warnings)
 
 
 def _take(reads: dict[str, _Read], read: "_Read | tuple[Problem, ...]", found: list[Problem]) -> None:

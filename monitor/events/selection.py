@@ -1,4 +1,4 @@
-"""All events together: looked up, filtered, in the order of time."""
+"""Which events are wanted, and where each stands in time."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,7 +6,6 @@ from typing import Final
 
 import msgspec
 
-from monitor.config.problem import Problem
 from monitor.events.deadlines import due_intervals
 from monitor.events.interval import Interval
 from monitor.events.record import Links, RegulatoryEvent
@@ -18,13 +17,6 @@ _MIRRORS: Final = {
     "followed_by": "follows",
     "related": "related",
 }
-
-
-class Catalogue(msgspec.Struct, frozen=True):
-    """The events by id, and what is odd in their files."""
-
-    events: Mapping[str, RegulatoryEvent]
-    warnings: tuple[Problem, ...] = ()
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
