@@ -240,3 +240,9 @@ class RegulatoryEvent(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The English title."""
         return self.title["en"]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Kind, countries, platforms and tags, each once."""
+        platforms = (one.id for one in self.platforms)
+        return tuple(dict.fromkeys((self.kind.value, *self.countries, *platforms, *self.tags)))

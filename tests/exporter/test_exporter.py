@@ -20,6 +20,7 @@ from monitor.model.outcome import Incident
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageCheck, VantageInfo, VantageState
 from monitor.model.verdict import Status
+from tests.fakes.events import CALENDAR
 from tests.fakes.outcomes import ACCESSIBLE, BLOCKED, DNS, LAHORE, NOW, OFFLINE, TCP, TLS, X_HOME, outcome, recording
 from tests.fakes.services import STORE
 
@@ -49,6 +50,7 @@ def a_full_exporter() -> Exporter:
     exporter.observe(outcome(OFFLINE, recording(target=short)), short, LAHORE, 300)
     exporter.observe_check(CHECK)
     exporter.incidents([INCIDENT])
+    exporter.calendar(CALENDAR, NOW)
     exporter.set_reload(ok=True, at=NOW)
     exporter.set_store(msgspec.structs.replace(STORE, last_error="disk_full"))
     exporter.started(0.2)
