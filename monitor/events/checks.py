@@ -1,6 +1,7 @@
 """Rules that one event file must keep, and those that files must keep together; messages complete `key.path: …`."""
 
 import contextlib
+import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Final
@@ -24,6 +25,7 @@ from monitor.events.timeline import phase_date
 
 # Dates that may lie ahead; what is said to have happened may not.
 _MAY_LIE_AHEAD: Final = frozenset({Phase.PLANNED_END})
+_NAMED_AT_MOST: Final = 20
 _ONCE_IN_FORCE: Final = (Phase.EFFECTIVE, Phase.ORDERED, Phase.OBSERVED)
 
 
@@ -221,11 +223,10 @@ def complaints_across(events: Mapping[str, RegulatoryEvent]) -> Iterator[tuple[s
                 if target == event.id:
                     yield event.id, Complaint(path, "an event is not linked to itself")
                 elif target not in events:
-                    yield event.id, Complaint(path, f"no event {target!r}; {suggestion(target, events)}")
+                    yield event.id, Complaint(path, _no_event(target, events))
         for index, duty in enumerate(event.obligations):
             if duty.event is not None and duty.event not in events:
-                message = f"no event {duty.event!r}; {suggestion(duty.event, events)}"
-                yield event.id, Complaint(("obligations", index, "event"), message)
+                yield event.id, Complaint(("obligations", index, "event"), _no_event(duty.event, events))
                 continue
             base = events[duty.event] if duty.event else event
             missing = [phase for phase in duty.phases if all(one.phase is not phase for one in base.dates)]
@@ -234,6 +235,11 @@ def complaints_across(events: Mapping[str, RegulatoryEvent]) -> Iterator[tuple[s
                 yield event.id, Complaint(("obligations", index, "phases"), message)
     for member in _in_a_cycle(events):
         yield member, Complaint(("links", "caused_by"), "goes round in a circle")
+
+
+def _no_event(name: str, events: Mapping[str, RegulatoryEvent]) -> str:
+    known = events if len(events) <= _NAMED_AT_MOST else difflib.get_close_matches(name, events, n=1)
+    return f"no event {name!r}" + (f"; {suggestion(name, known)}" if known else "")
 
 
 def _in_a_cycle(events: Mapping[str, RegulatoryEvent]) -> Iterable[str]:

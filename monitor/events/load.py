@@ -85,8 +85,6 @@ def load_events(wanted: EventsConfig, platforms: Collection[str], now: datetime)
             continue
         _take(own, _read(text, str(path), str(path), known, now), found)
     reads |= own
-    if len(reads) > EVENTS_AT_MOST:
-        found.append(Problem(next(reversed(reads.values())).file, 1, "", f"more than {EVENTS_AT_MOST} events"))
     events = {name: one.event for name, one in reads.items()}
     if not found:  # a refused file would be missed by those that point to it
         for name, complaint in complaints_across(events):
@@ -121,6 +119,9 @@ def event_files(paths: Iterable[Path], found: list[Problem]) -> list[Path]:
             named.append(path)
         else:
             found.append(Problem(str(path), 1, "", "is no file or folder"))
+    if len(named) > EVENTS_AT_MOST:
+        found.append(Problem(str(named[EVENTS_AT_MOST]), 1, "", f"more than {EVENTS_AT_MOST} events"))
+        return []
     return list(dict.fromkeys(named))
 
 

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import groupby
@@ -19,7 +19,7 @@ from monitor.events.deadlines import Deadline, DeadlineState, deadlines
 from monitor.events.record import RegulatoryEvent
 from monitor.events.selection import when
 from monitor.events.timeline import InForce, Span, in_force
-from monitor.model.vantage import VantageState
+from monitor.model.vantage import Role, VantageState
 from monitor.model.verdict import Status
 from monitor.web.guard import CONTENT_POLICY
 from monitor.web.route import Route
@@ -79,8 +79,8 @@ def render(status: DaemonStatus, targets: Sequence[TargetState], calendar: Calen
             style=_style(),
             sick=[one for one in status.vantages if one.state not in {None, VantageState.ONLINE}],
             network=network_text,
-            events=latest_events(calendar, names, status.now),
-            due=[one for one in deadlines(calendar.events, status.now) if _concerns(one, names)][:_MOST_SHOWN],
+            events=latest_events(calendar, names, _countries(status), status.now),
+            due=pending_deadlines(calendar, names, _countries(status), status.now),
             titles={name: event.name for name, event in calendar.events.items()},
             platforms=lambda ids: ", ".join(names[one] for one in ids if one in names) or "every platform",
             ago=lambda at: duration_text(status.now - at),
@@ -94,13 +94,14 @@ def render(status: DaemonStatus, targets: Sequence[TargetState], calendar: Calen
     )
 
 
-def latest_events(calendar: Calendar, platforms: Container[str], now: datetime) -> list[ShownEvent]:
-    """Return the latest events that concern platforms measured here, or no platform in particular; newest first."""
+def latest_events(
+    calendar: Calendar, platforms: Container[str], countries: Collection[str], now: datetime
+) -> list[ShownEvent]:
+    """Return the latest events that concern what is measured here, newest first."""
     shown = []
     for event in calendar.events.values():
-        named = [one.id for one in event.platforms]
         stands = when(event, calendar.events)
-        if stands is None or stands.span is None or (named and not any(one in platforms for one in named)):
+        if stands is None or stands.span is None or not _concerns(event, platforms, countries):
             continue
         span = stands.span
         force = None if span.start is span.end else in_force(span, now)
@@ -109,9 +110,27 @@ def latest_events(calendar: Calendar, platforms: Container[str], now: datetime) 
     return shown[:_MOST_SHOWN]
 
 
-def _concerns(one: Deadline, platforms: Container[str]) -> bool:
-    is_ours = not one.platforms or any(name in platforms for name in one.platforms)
-    return one.state is DeadlineState.PENDING and is_ours
+def pending_deadlines(
+    calendar: Calendar, platforms: Container[str], countries: Collection[str], now: datetime
+) -> list[Deadline]:
+    """Return the next deadlines that concern what is measured here, the first due first."""
+    return [
+        one
+        for one in deadlines(calendar.events, now)
+        if one.state is DeadlineState.PENDING and _concerns(calendar.events[one.event], platforms, countries)
+    ][:_MOST_SHOWN]
+
+
+def _concerns(event: RegulatoryEvent, platforms: Container[str], countries: Collection[str]) -> bool:
+    """Tell whether an event names a platform measured here, or none, and a country measured from, or none."""
+    is_ours = not event.platforms or any(one.id in platforms for one in event.platforms)
+    is_here = not event.countries or not countries or not set(countries).isdisjoint(event.countries)
+    return is_ours and is_here
+
+
+def _countries(status: DaemonStatus) -> set[str]:
+    tests = [one for one in status.vantages if one.role is not Role.CONTROL]
+    return {country for one in tests if (country := one.country or one.network.country)}
 
 
 def duration_text(duration: timedelta) -> str:
