@@ -1,7 +1,11 @@
 import csv
 import io
 import json
+import os
+import pty
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -147,6 +151,23 @@ def test_what_is_missing_is_named_where_there_is_nobody_to_ask(folder: Path) -> 
     ran = monitor("events", "add", "--id", "a", "--kind", "block", cwd=folder)
     assert ran.returncode == 2
     assert "--title is missing, and there is nobody to ask" in ran.stderr
+
+
+def test_at_a_terminal_what_is_missing_is_asked_for(folder: Path) -> None:
+    answers = ("pk-x-asked", "ban", "block", "X blocked", "ordered", "2026-11-01", "Asia/Karachi", "Dawn", "press",
+               "X blocked", "https://www.dawn.com/news/1")  # fmt: skip
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
+        command = [sys.executable, "-m", "monitor", "events", "add", "--country", "PK"]
+        ran = subprocess.run(command, cwd=folder, stdin=theirs, capture_output=True, text=True, check=False, timeout=60)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert ran.returncode == 0, ran.stderr
+    assert "'ban' is not one of 'block'" in ran.stdout
+    event = yaml.safe_load((folder / "events" / "pk-x-asked.yaml").read_text())
+    assert (event["kind"], event["tz"], event["countries"]) == ("block", "Asia/Karachi", ["PK"])
 
 
 def test_exports_have_their_form(folder: Path) -> None:
