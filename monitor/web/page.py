@@ -84,7 +84,7 @@ def render(status: DaemonStatus, targets: Sequence[TargetState], calendar: Calen
             events=latest_events(calendar, names, _countries(status), status.now),
             due=pending_deadlines(calendar, names, _countries(status), status.now),
             titles={name: event.name for name, event in calendar.events.items()},
-            platforms=lambda ids: ", ".join(names[one] for one in ids if one in names) or "every platform",
+            platforms=lambda ids: ", ".join(names[one] for one in ids if one in names) or "no single platform",
             ago=lambda at: duration_text(status.now - at),
             until=lambda at: duration_text(at - status.now),
             is_stale=lambda one: (

@@ -150,6 +150,7 @@ def test_the_page_shows_events_and_deadlines_of_what_is_measured() -> None:
     assert "in force" in text
     assert "Due: register with the authority" in text
     assert "2026-12-01 19:00 UTC" in text
+    assert "1 month after ordered 2026-11-01" in text
     assert "Ordered: 1 November 2026 (day, Asia/Karachi). No end is known." in text
 
 
