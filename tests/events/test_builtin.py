@@ -77,7 +77,8 @@ def test_the_block_of_x_reads_right(events: Mapping[str, RegulatoryEvent]) -> No
         utc("2025-05-07T19:00"),
     )
     assert found.days == (445, 445)
-    assert not found.is_disputed
+    assert not found.start.is_disputed
+    assert not found.end.is_disputed
     assert event.confidence.level is ConfidenceLevel.HIGH
     assert event.platforms[0].domains == ("x.com", "twitter.com")
 
