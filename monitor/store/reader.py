@@ -16,6 +16,7 @@ from monitor.model.fingerprint import Fingerprint
 from monitor.model.measurement import Measurement
 from monitor.model.observation import Step
 from monitor.model.outcome import Incident
+from monitor.model.place import Place
 from monitor.model.vantage import NetworkIdentity, VantageState
 from monitor.model.verdict import Confidence, DetectorState, Reason, SeriesState, Status, Transition, Verdict
 from monitor.store.connection import StoreError, connect_reader
@@ -176,6 +177,17 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     to_at: datetime
     runs: int
     why: str
+
+
+class ServedFrom(msgspec.Struct, frozen=True, kw_only=True):
+    """Where servers that proved to be the target's own stood on a day (UTC), as seen from a vantage."""
+
+    target: str
+    vantage: str
+    day: date
+    place: Place
+    first_at: datetime
+    last_at: datetime
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -442,6 +454,29 @@ class Reader(AbstractContextManager["Reader"]):
         if row is None:
             raise ValueError("no fingerprints have this digest")
         return msgspec.json.decode(zlib.decompress(row["content"]), type=tuple[Fingerprint, ...])
+
+    def served_from(
+        self, *, target: str | None = None, since: datetime | None = None, limit: int = 100
+    ) -> list[ServedFrom]:
+        """Return where targets were served from, the latest days first, most recently seen first."""
+        rows = self._all(
+            "SELECT t.name AS target, g.name AS vantage, s.day, s.country, s.asn, s.first_at, s.last_at "
+            "FROM served_from s JOIN target t ON t.id = s.target_id JOIN vantage g ON g.id = s.vantage_id "
+            "WHERE (?1 IS NULL OR t.name = ?1) AND s.last_at >= ?2 "
+            "ORDER BY s.day DESC, t.name, g.name, s.last_at DESC, s.asn LIMIT ?3",
+            (target, _since(since), min(limit, _MAX_LIMIT)),
+        )
+        return [
+            ServedFrom(
+                target=row["target"],
+                vantage=row["vantage"],
+                day=instant(row["day"]).date(),
+                place=Place(row["country"], row["asn"]),
+                first_at=instant(row["first_at"]),
+                last_at=instant(row["last_at"]),
+            )
+            for row in rows
+        ]
 
     def gaps(self, since: datetime | None = None) -> list[Gap]:
         """Return the times for which runs were lost, oldest first."""

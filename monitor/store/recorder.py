@@ -7,14 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Final, TypeVar
 
+from monitor.events.annotation import Calendar
 from monitor.model.aggregation import OoniCount
 from monitor.model.fingerprint import FingerprintSet
 from monitor.model.measurement import Evidence, Measurement
 from monitor.model.observation import TlsObservation
 from monitor.model.outcome import Imported, Incident, Outcome, Redrawn
+from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageInfo
 from monitor.model.verdict import DetectorState, Status, Transition, Verdict
+from monitor.store.event_recorder import record_calendar
 from monitor.store.rows import (
     MAX_ID,
     MAX_OBSERVATIONS,
@@ -73,11 +76,14 @@ class Recorder:
         self._facts: Remembered[tuple[str, str], tuple[int, int]] = Remembered()  # (id, used_until)
         self._circumstances: Remembered[bytes, tuple[int, int]] = Remembered()  # (id, used_until)
         self._proved: Remembered[tuple[int, str, str], int] = Remembered()  # hour last written
+        self._served: Remembered[tuple[int, int, Place], int] = Remembered()  # hour last written
         self._sampled: Remembered[tuple[int, int, int], int] = Remembered()  # day evidence was last kept
 
     def forget(self) -> None:
         """Drop every remembered id."""
-        for remembered in (self._ids, self._facts, self._circumstances, self._proved, self._sampled):
+        for remembered in (
+            self._ids, self._facts, self._circumstances, self._proved, self._served, self._sampled,
+        ):  # fmt: skip
             remembered.clear()
 
     def outcome(self, outcome: Outcome, at: datetime) -> None:
@@ -100,6 +106,7 @@ class Recorder:
             self._prove(stored, target, started)
         else:
             self._imported(outcome.imported, measurement.id, at)
+        self._served_from(outcome.served_from, (target, vantage), started)
         if outcome.verdict is not None:
             self._verdict(started, outcome, outcome.verdict, at)
             self._status_run((target, vantage), started, outcome.verdict.status)
@@ -267,6 +274,10 @@ class Recorder:
             ),
         )
 
+    def calendar(self, calendar: Calendar, at: datetime) -> None:
+        """Bring the regulatory events up to date."""
+        record_calendar(self._db, calendar, at)
+
     def gap(self, from_at: datetime, to_at: datetime, runs: int, why: str) -> None:
         """Write down that runs were lost."""
         self._db.execute(
@@ -417,6 +428,21 @@ class Recorder:
             (used_at, packed, None if content is None else len(content), found[0]),
         )
         return int(found[0])
+
+    def _served_from(self, places: Sequence[Place], series: tuple[int, int], started: int) -> None:
+        """Remember where the target was served from, to the hour."""
+        hour = started // HOUR_MILLISECONDS
+        for place in places:
+            key = (*series, place)
+            if self._served.get(key) == hour:
+                continue
+            self._served[key] = hour
+            self._db.execute(
+                "INSERT INTO served_from (target_id, vantage_id, day, country, asn, first_at, last_at) "
+                "VALUES (?, ?, ?, ?, ?, ?6, ?6) ON CONFLICT DO UPDATE SET first_at = min(first_at, excluded.first_at), "
+                "last_at = max(last_at, excluded.last_at)",
+                (*series, started - started % DAY_MILLISECONDS, place.country, place.asn, started),
+            )
 
     def _prove(self, stored: Measurement, target: int, started: int) -> None:
         """Remember the addresses that proved over TLS whose they are, to the hour."""

@@ -137,6 +137,18 @@ def m0030_interchange(database: Any) -> None:
     _run(database, _INTERCHANGE)
 
 
+@MIGRATIONS()
+def m0040_event_marks(database: Any) -> None:
+    """Give events what is drawn of them, when their obligations are due, and a mark for what is no longer told."""
+    _run(database, _EVENT_MARKS)
+
+
+@MIGRATIONS()
+def m0041_served_from(database: Any) -> None:
+    """Create where targets are served from."""
+    _run(database, _SERVED_FROM)
+
+
 _RECORD: Final = """
 CREATE TABLE platform (
     id INTEGER PRIMARY KEY,
@@ -636,4 +648,59 @@ SELECT v.measurement_id, v.rules_version, v.drawn_at, c.status, c.confidence, c.
     c.because, c.vantage_state_before, c.vantage_state_after, v.control_ids, v.isolation_id, v.observations,
     v.isolation_observations
 FROM verdict v JOIN conclusion c ON c.id = v.conclusion_id;
+"""
+
+_EVENT_MARKS: Final = """
+ALTER TABLE event ADD COLUMN confidence TEXT;
+ALTER TABLE event ADD COLUMN origin TEXT;
+-- no file or built-in set that is in use tells of it any more
+ALTER TABLE event ADD COLUMN removed_at INTEGER;
+ALTER TABLE event_date ADD COLUMN edge TEXT;
+ALTER TABLE event_date ADD COLUMN sources TEXT;
+CREATE TABLE event_mark (
+    event_id TEXT NOT NULL REFERENCES event(id) ON DELETE CASCADE,
+    mark TEXT NOT NULL,
+    country TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    starts_at INTEGER NOT NULL,
+    ends_at INTEGER,
+    title TEXT NOT NULL,
+    text TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    PRIMARY KEY (event_id, mark, country, platform)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE event_deadline (
+    event_id TEXT NOT NULL REFERENCES event(id) ON DELETE CASCADE,
+    obligation TEXT NOT NULL,
+    what TEXT NOT NULL,
+    earliest INTEGER NOT NULL,
+    latest INTEGER NOT NULL,
+    base TEXT NOT NULL,
+    is_disputed INTEGER NOT NULL,
+    why_moot TEXT,
+    PRIMARY KEY (event_id, obligation)
+) STRICT, WITHOUT ROWID;
+DROP VIEW event_annotation;
+-- epoch seconds, and null for an open end, as Grafana's SQLite data source wants them; one row for each country and
+-- platform of a mark, under the same id, which Grafana draws once
+CREATE VIEW event_annotation AS
+SELECT m.mark AS id, m.kind, nullif(m.country, '') AS country, nullif(m.platform, '') AS platform,
+    m.starts_at / 1000 AS time, m.ends_at / 1000 AS time_end, m.title, m.text, m.tags
+FROM event_mark m JOIN event e ON e.id = m.event_id
+WHERE e.removed_at IS NULL;
+"""
+
+_SERVED_FROM: Final = """
+-- where the servers stood that proved to be the target's own, for each day (milliseconds at 00:00 UTC)
+CREATE TABLE served_from (
+    target_id INTEGER NOT NULL REFERENCES target(id),
+    vantage_id INTEGER NOT NULL REFERENCES vantage(id),
+    day INTEGER NOT NULL,
+    country TEXT NOT NULL,
+    asn INTEGER NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    PRIMARY KEY (target_id, vantage_id, day, country, asn)
+) STRICT, WITHOUT ROWID;
 """

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from monitor.detect.rollup import PlatformVerdict
 from monitor.model.aggregation import OoniCount
 from monitor.model.outcome import Incident
-from monitor.store.reader import HistoryRow, StoredMeasurement
+from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.web.route import Parameter, Route
 from monitor.web.services import CountsQuery, DaemonStatus, HistoryQuery, Services, TargetState
 
@@ -19,7 +19,7 @@ _FEW_ITEMS: Final = 100
 _LARGEST_ID: Final = 2**63 - 1  # of SQLite
 _TEXT: Final = {"type": "string", "maxLength": 64}
 _TIME: Final = {"type": "string", "description": "ISO 8601 with an offset, or seconds since 1970"}
-_LIMIT: Final = Parameter(
+LIMIT: Final = Parameter(
     "limit", "how many at most", {"type": "integer", "minimum": 1, "maximum": MOST_ITEMS, "default": _FEW_ITEMS}
 )
 
@@ -55,6 +55,12 @@ class Incidents(msgspec.Struct, frozen=True):
     incidents: tuple[Incident, ...]
 
 
+class Served(msgspec.Struct, frozen=True):
+    """Answer of /api/v1/served-from: where servers of a target stood, the latest days first."""
+
+    served_from: tuple[ServedFrom, ...]
+
+
 class Problem(msgspec.Struct, frozen=True):
     """Answer to a request that makes no sense, or asks for what is not there."""
 
@@ -67,14 +73,14 @@ class BadQueryError(Exception):
 
 async def status(services: Services, _: Request) -> Response:
     """Return how the daemon is."""
-    return _json(services.status())
+    return answer(services.status())
 
 
 async def targets(services: Services, request: Request) -> Response:
     """Return the present state of targets, of one platform or vantage if the query names it."""
     states = await services.targets()
     platform, vantage = request.query_params.get("platform"), request.query_params.get("vantage")
-    return _json(
+    return answer(
         Targets(
             tuple(
                 one
@@ -88,7 +94,7 @@ async def targets(services: Services, request: Request) -> Response:
 async def platforms(services: Services, request: Request) -> Response:
     """Return how platforms stand as a whole, one of them or in one country if the query names it."""
     platform, country = request.query_params.get("platform"), request.query_params.get("country")
-    return _json(
+    return answer(
         Platforms(
             tuple(
                 one
@@ -107,11 +113,19 @@ async def history(services: Services, request: Request) -> Response:
     wanted = HistoryQuery(
         target=target,
         vantage=request.query_params.get("vantage"),
-        since=_time(request, "since"),
-        until=_time(request, "until"),
-        limit=_limit(request),
+        since=time_of(request, "since"),
+        until=time_of(request, "until"),
+        limit=limit_of(request),
     )
-    return _json(History(tuple(await services.history(wanted))))
+    return answer(History(tuple(await services.history(wanted))))
+
+
+async def served_from(services: Services, request: Request) -> Response:
+    """Return where a target was served from."""
+    target = request.query_params.get("target")
+    if not target:
+        raise BadQueryError("target: name one, as probes.yaml does")
+    return answer(Served(tuple(await services.served_from(target, limit_of(request)))))
 
 
 async def ooni_counts(services: Services, request: Request) -> Response:
@@ -122,42 +136,45 @@ async def ooni_counts(services: Services, request: Request) -> Response:
     wanted = CountsQuery(
         domain=domain.lower(),
         country=country.upper() if country else None,
-        since=_time(request, "since"),
-        until=_time(request, "until"),
-        limit=_limit(request),
+        since=time_of(request, "since"),
+        until=time_of(request, "until"),
+        limit=limit_of(request),
     )
-    return _json(OoniCounts(tuple(await services.ooni_counts(wanted))))
+    return answer(OoniCounts(tuple(await services.ooni_counts(wanted))))
 
 
 async def measurement(services: Services, request: Request) -> Response:
     """Return one stored measurement whole."""
     measurement_id: int = request.path_params["id"]
     found = await services.measurement(measurement_id) if measurement_id <= _LARGEST_ID else None
-    return _json(Problem("no such measurement"), 404) if found is None else _json(found)
+    return answer(Problem("no such measurement"), 404) if found is None else answer(found)
 
 
 async def incidents(services: Services, request: Request) -> Response:
     """Return incidents, open and closed."""
-    return _json(Incidents(tuple(await services.incidents(_limit(request)))))
+    return answer(Incidents(tuple(await services.incidents(limit_of(request)))))
 
 
 async def bad_query(_: Request, error: Exception) -> Response:
     """Answer a `BadQueryError`."""
-    return _json(Problem(str(error)), 400)
+    return answer(Problem(str(error)), 400)
 
 
-def _json(value: object, status_code: int = 200) -> Response:
+def answer(value: object, status_code: int = 200) -> Response:
+    """Return a value as JSON."""
     return Response(msgspec.json.encode(value), status_code, media_type="application/json")
 
 
-def _limit(request: Request) -> int:
-    written = request.query_params.get("limit", str(_FEW_ITEMS))
+def limit_of(request: Request, default: int = _FEW_ITEMS) -> int:
+    """Return how many items are wanted; raises BadQueryError."""
+    written = request.query_params.get("limit", str(default))
     if not (written.isascii() and written.isdigit() and len(written) <= 4 and 1 <= int(written) <= MOST_ITEMS):
         raise BadQueryError(f"limit: must be a number from 1 to {MOST_ITEMS}")
     return int(written)
 
 
-def _time(request: Request, name: str) -> datetime | None:
+def time_of(request: Request, name: str) -> datetime | None:
+    """Return an instant of the query, None if it is not there; raises BadQueryError."""
     written = request.query_params.get(name)
     if not written:
         return None
@@ -197,7 +214,7 @@ ROUTES: Final = (
             Parameter("vantage", "only from this one", _TEXT),
             Parameter("since", "the earliest start, included", _TIME),
             Parameter("until", "the latest start, not included", _TIME),
-            _LIMIT,
+            LIMIT,
         ),
         answer=History,
     ),
@@ -217,9 +234,16 @@ ROUTES: Final = (
             Parameter("country", "two letters", _TEXT),
             Parameter("since", "the earliest day, included", _TIME),
             Parameter("until", "the latest day, not included", _TIME),
-            _LIMIT,
+            LIMIT,
         ),
         answer=OoniCounts,
     ),
-    Route("/api/v1/incidents", incidents, "Incidents, newest first", parameters=(_LIMIT,), answer=Incidents),
+    Route(
+        "/api/v1/served-from",
+        served_from,
+        "Where a target is served from, day by day, if geo.database is given",
+        parameters=(Parameter("target", "its name", _TEXT, required=True), LIMIT),
+        answer=Served,
+    ),
+    Route("/api/v1/incidents", incidents, "Incidents, newest first", parameters=(LIMIT,), answer=Incidents),
 )

@@ -8,14 +8,16 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from monitor.detect.rollup import PlatformVerdict
+from monitor.events.annotation import Calendar
 from monitor.exporter.exporter import Exporter
 from monitor.model.aggregation import OoniCount
 from monitor.model.measurement import Recording
 from monitor.model.outcome import Incident
+from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageState
 from monitor.model.verdict import Confidence, Reason, Status, Verdict
-from monitor.store.reader import HistoryRow, StoredMeasurement
+from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.store.store import StoreHealth
 
 # Name and platform of a target that is not configured and that `/probe` is allowed to measure. It has no history.
@@ -41,6 +43,7 @@ class TargetState(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None  # UTC
     measured_at: datetime | None = None  # UTC
     measurement: int | None = None
+    served_from: tuple[Place, ...] = ()  # of its servers, as last seen within two days
 
 
 class VantageHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +83,7 @@ class WebSettings:
     token: str | None = field(default=None, repr=False)
     hosts: frozenset[str] | None = None  # names that the Host header may carry; None: any. See `guard.hosts_of`
     allow_hosts: tuple[str, ...] = ()
+    allow_origins: frozenset[str] = frozenset()  # sites whose pages may read the API in a browser
     probe_seconds: float = 45.0  # the longest that a measurement for `/probe` may take
     timeout_offset_seconds: float = 0.5
 
@@ -126,6 +130,15 @@ class Services(Protocol):
         """Names of the vantages that `/probe` may ask for."""
         ...
 
+    @property
+    def calendar(self) -> Calendar:
+        """The regulatory events."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
+        ...
+
     def is_ready(self) -> bool:
         """Tell whether the configuration is in use, the store open and the schedule running."""
         ...
@@ -156,6 +169,10 @@ class Services(Protocol):
 
     async def measurement(self, measurement_id: int) -> StoredMeasurement | None:
         """Return one stored measurement whole: observations, verdicts, digests of its evidence."""
+        ...
+
+    async def served_from(self, target: str, limit: int) -> Sequence[ServedFrom]:
+        """Return where a target was served from, the latest days first."""
         ...
 
     async def incidents(self, limit: int) -> Sequence[Incident]:

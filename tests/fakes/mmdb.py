@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 _METADATA_MARK: Final = b"\xab\xcd\xefMaxMind.com"
@@ -44,6 +45,11 @@ def mmdb(rows: Mapping[str, Mapping[str, Value]], *, ip_version: int = 6) -> byt
     }
     pairs = b"".join(_encoded(key) + encoded for key, encoded in metadata.items())
     return tree + bytes(_GAP) + data + _METADATA_MARK + _control(_MAP, len(metadata)) + pairs
+
+
+def write_mmdb(path: Path, rows: Mapping[str, Mapping[str, Value]]) -> None:
+    """Write a database of IPv4 networks alone."""
+    path.write_bytes(mmdb(rows, ip_version=4))
 
 
 def _bits(network: str, ip_version: int) -> list[int]:

@@ -1,18 +1,20 @@
 """A daemon for the web side that answers from a script."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from monitor.detect.rollup import PlatformVerdict
+from monitor.events.annotation import Calendar
 from monitor.exporter.exporter import Exporter
 from monitor.model.aggregation import OoniCount
 from monitor.model.measurement import Recording
 from monitor.model.outcome import Incident
+from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import Role, VantageState
 from monitor.model.verdict import Verdict
-from monitor.store.reader import HistoryRow, StoredMeasurement
+from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.store.store import StoreHealth
 from monitor.web.services import (
     CountsQuery,
@@ -23,6 +25,7 @@ from monitor.web.services import (
     VantageHealth,
     WebSettings,
 )
+from tests.fakes.events import CALENDAR
 from tests.fakes.outcomes import ACCESSIBLE, ISP, LAHORE, NOW, X_HOME, recording
 
 STORE: Final = StoreHealth(
@@ -78,6 +81,7 @@ class ScriptedServices:
         reload_answer: tuple[bool, str] = (True, "The configuration is in use."),
         stored: Sequence[HistoryRow] = (),
         incidents: Sequence[Incident] = (),
+        calendar: Calendar = CALENDAR,
     ) -> None:
         self.settings = settings or WebSettings()
         self.vantages = (LAHORE.name,)
@@ -91,6 +95,10 @@ class ScriptedServices:
         self._reload_answer = reload_answer
         self._stored = stored
         self._incidents = incidents
+        self.calendar = calendar
+
+    def now(self) -> datetime:
+        return NOW
 
     def is_ready(self) -> bool:
         return self._status.is_ready
@@ -123,6 +131,14 @@ class ScriptedServices:
         return StoredMeasurement(
             measurement=self._result.recording.measurement, platform="x", digest="0" * 64, verdicts=(), evidence=()
         )
+
+    async def served_from(self, target: str, limit: int) -> Sequence[ServedFrom]:
+        self.asked.append(("served_from", target, limit))
+        return [
+            ServedFrom(
+                target=target, vantage=LAHORE.name, day=NOW.date(), place=Place("US", 13335), first_at=NOW, last_at=NOW
+            )
+        ][:limit]
 
     async def incidents(self, limit: int) -> Sequence[Incident]:
         return self._incidents[:limit]

@@ -159,7 +159,7 @@ def test_verifying_tells_a_verdict_that_its_facts_do_not_bear(world: World) -> N
     stored(
         world,
         judged(1, version=RULES_VERSION, status=Status.INCONCLUSIVE),
-        judged(2, version=1, status=Status.BLOCKED, minutes=1),
+        judged(2, version=RULES_VERSION, status=Status.BLOCKED, minutes=1),
     )
     done = world.run("reclassify", "--verify", "--json")
     assert done.exit_code == 1

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from monitor.model.place import Place
 from monitor.network.asn_table import AsnTable
-from tests.fakes.mmdb import Value, mmdb
+from tests.fakes.mmdb import Value, mmdb, write_mmdb
 
 ROWS: dict[str, dict[str, Value]] = {
     "93.184.216.0/24": {"autonomous_system_number": 15133, "autonomous_system_organization": "EDGECAST"},
@@ -54,3 +55,27 @@ def test_a_damaged_tree_knows_nothing_and_raises_nothing(tmp_path: Path) -> None
     sound = mmdb(ROWS)
     damaged = b"\xff" * 600 + sound[600:]
     assert table(tmp_path, damaged).number("93.184.216.34") is None
+
+
+@pytest.mark.parametrize(
+    ("row", "number", "place"),
+    [
+        ({"autonomous_system_number": 13414, "country": {"iso_code": "US"}}, 13414, Place("US", 13414)),
+        ({"autonomous_system_number": 17557}, 17557, Place("", 17557)),
+        ({"country": {"iso_code": "PK"}}, None, Place("PK", 0)),
+        ({"country": "pk"}, None, Place("PK", 0)),
+        # A file can say anything.
+        ({"country": {"iso_code": "<b>"}, "autonomous_system_number": "13414"}, None, None),
+        ({"country": 7}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_a_row_is_read_as_far_as_it_makes_sense(
+    tmp_path: Path, row: dict[str, Value], number: int | None, place: Place | None
+) -> None:
+    write_mmdb(tmp_path / "geo.mmdb", {"203.0.113.0/24": row, "198.51.100.0/25": {"country": "DE"}})
+    known = AsnTable(tmp_path / "geo.mmdb")
+    assert (known.number("203.0.113.9"), known.place("203.0.113.9")) == (number, place)
+    assert known.place("198.51.100.1") == Place("DE", 0)
+    assert known.place("198.51.100.200") is None
+    assert known.place("2001:db8::1") is None  # the file holds IPv4 alone

@@ -195,7 +195,8 @@ def test_the_api_description_holds_every_route_and_each_exists() -> None:
     client = Client(ScriptedServices())
     for path, methods in paths.items():
         for method in methods:
-            answer = client.request(method, path.replace("{id}", "1"), params={"target": "x-home", "domain": "x.com"})
+            named = path.replace("{id}", "1").replace("{event}", "x-block-2026")
+            answer = client.request(method, named, params={"target": "x-home", "domain": "x.com"})
             assert answer.status_code == 200, path
 
 
