@@ -48,6 +48,7 @@ ROUND_SECONDS = 60.0
 UNRELATED_SECONDS = 3600.0
 # How long a round waits, from its start, for a control that hangs.
 CONTROL_SECONDS = 15.0
+FRESH_CONTROL_SECONDS = 5.0  # how old a control may be for a look on suspicion
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,7 @@ class Pipeline:
         if look is not Look.SUSPICION:
             return await self._look(target, vantage, interval_seconds)
         # What failed at both ends a moment ago may have passed: the control is asked again, too.
-        control_seconds = self._settings.reprobes.suspicion_seconds
-        return await self._look(target, vantage, control_seconds, hastened(self._settings.request.limits))
+        return await self._look(target, vantage, FRESH_CONTROL_SECONDS, hastened(self._settings.request.limits))
 
     async def _round(
         self, run: Round, target: Target, vantage: Vantage, interval_seconds: float, *, deep: bool, in_series: bool

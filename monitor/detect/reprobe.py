@@ -1,6 +1,8 @@
 """When to look again sooner than the schedule says: on a first suspicion, and on a return that is not confirmed.
 
-Both are bounded: a few looks after the first failing round, and a budget for each series within six hours.
+Both are bounded: a few looks after the first failing round, and a budget for each series within six hours. The looks on
+suspicion lie further and further apart, so that together with the deep run they outlast a fault of a minute: looks a
+few seconds apart would all meet the same fault, and count it four times (docs/detection.md).
 """
 
 from collections.abc import Sequence
@@ -8,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from monitor.detect.cusum import DEFAULT, failing_step
 from monitor.model.verdict import DetectorState, SeriesState
 
 BUDGET_WITHIN: Final = timedelta(hours=6)
@@ -17,8 +20,8 @@ BUDGET_WITHIN: Final = timedelta(hours=6)
 class ReprobeSettings:
     """How eagerly to look again."""
 
-    suspicion_looks: int = 3
-    suspicion_seconds: float = 5.0  # from the end of one round to the start of the next
+    suspicion_seconds: tuple[float, ...] = (5.0, 10.0, 30.0)  # from the end of each round to the start of the next
+    decisive_seconds: float = 10.0  # before one look more, where a single failing one would settle it
     clearing_seconds: float = 60.0
     budget: int = 40  # further looks of one series within six hours
 
@@ -49,6 +52,14 @@ def next_look(
     # Only a run of failing rounds that has just begun: later ones have had their looks.
     made = sum(one >= after.run_started_at for one in looks)
     is_first = before.run_started_at != after.run_started_at
-    if made >= settings.suspicion_looks or not (is_first or made):
+    waits = settings.suspicion_seconds
+    if waits and made == len(waits) and after.score + failing_step() >= DEFAULT.h:
+        waits = (*waits, settings.decisive_seconds)
+    if made >= len(waits) or not (is_first or made):
         return None
-    return settings.suspicion_seconds if settings.suspicion_seconds < interval_seconds else None
+    return waits[made] if waits[made] < interval_seconds else None
+
+
+def spread(looks: int, first_seconds: float) -> tuple[float, ...]:
+    """Return the waits before so many looks on suspicion; each of the first three lies further off."""
+    return tuple(first_seconds * factor for factor in (1, 2, 6, 6, 6)[:looks])
