@@ -212,8 +212,8 @@ class DetectionConfig(Section):
     """When a change counts, and when to look sooner than the schedule says (docs/detection.md)."""
 
     reprobes: Annotated[Whole, Field(ge=0, le=5)] = 3  # after a first failing round; 0 waits for the schedule
-    reprobe_wait: Annotated[Seconds, Field(ge=1, le=30)] = 5.0  # before the first; twice and six times before the next
-    clearing_interval: Annotated[Seconds, Field(ge=30)] = 60.0  # between rounds while a return is not confirmed
+    reprobe_wait: Annotated[Deadline, Field(le=30)] = 5.0  # before the first; twice and six times before the next
+    clearing_interval: Deadline = 60.0  # between rounds while a return is not confirmed
     budget: Annotated[Whole, Field(ge=0, le=200)] = 40  # further looks of one series within six hours
     quorum: Annotated[Whole, Field(ge=2, le=100)] = 2  # networks alarmed within an hour that speak for a country
 
