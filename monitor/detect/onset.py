@@ -74,11 +74,11 @@ def _quantiles(edges: Sequence[float], weights: Sequence[float], mass: float) ->
 def date(rounds: Sequence[KeptRound], edge: Edge, alarm: datetime, previous: datetime | None, now: datetime) -> Onset:
     """Return when the change began that an alarm confirmed, from the kept rounds of its series, oldest first.
 
-    `previous` is the confirmed transition before it, if any: one change to a window. Rounds outside the window are left
-    out.
+    `previous` is the first round of the run that the transition before it rests on, if any: one change to a window.
+    Rounds outside the window are left out.
     """
     start, end = window(alarm, previous, now)
-    inside = [one for one in rounds if start < one.at < end]
+    inside = [one for one in rounds if start <= one.at < end]
     times = [(one.at - start).total_seconds() for one in inside]
     failing = [one.is_failing for one in inside]
     found = posterior(times, failing, 0.0, (end - start).total_seconds())

@@ -186,7 +186,7 @@ class StoredChange(msgspec.Struct, frozen=True, kw_only=True):
     member: Member
     edge: Edge
     at: datetime
-    previous_at: datetime | None  # the confirmed change of the series before it
+    previous_at: datetime | None  # first round of the change of the series before it
     dated_at: datetime | None  # when it was dated last
 
 
@@ -410,9 +410,10 @@ class Reader(AbstractContextManager["Reader"]):
             )
             for row in self._all(
                 "SELECT x.id, t.name AS target, g.name AS vantage, coalesce(n.asn, 0) AS asn, x.after, x.at, "
-                "(SELECT max(p.at) FROM transition p JOIN network q ON q.id = p.network_id WHERE p.target_id = "
-                "x.target_id AND p.vantage_id = x.vantage_id AND coalesce(q.asn, 0) = coalesce(n.asn, 0) "
-                "AND p.at < x.at) AS previous_at, "
+                "(SELECT coalesce(p.first_after_at, p.at) FROM transition p JOIN network q ON q.id = p.network_id "
+                "WHERE p.target_id = x.target_id AND p.vantage_id = x.vantage_id "
+                "AND coalesce(q.asn, 0) = coalesce(n.asn, 0) AND p.at < x.at ORDER BY p.at DESC LIMIT 1) "
+                "AS previous_at, "
                 "(SELECT max(computed_at) FROM onset WHERE transition_id = x.id) AS dated_at "
                 "FROM transition x JOIN target t ON t.id = x.target_id JOIN vantage g ON g.id = x.vantage_id "
                 "JOIN network n ON n.id = x.network_id WHERE x.at >= ? ORDER BY x.at, x.id",

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from monitor.detect.reprobe import ReprobeSettings, next_look, spread
@@ -13,7 +13,7 @@ def waits(
     signs: str, state: DetectorState = KNOWN, *, interval: float = INTERVAL, settings: ReprobeSettings = SETTINGS
 ) -> list[float | None]:
     """Return what each round asks for: those after one that asked are further looks, the others on schedule."""
-    looks, found, when = [], [], 0.0
+    looks, found, when = list[datetime](), list[float | None](), 0.0
     for sign in signs:
         before = state
         state, _ = fed(state, when, failing=sign == "x")
