@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
+import msgspec
+
 from monitor.model.measurement import Evidence, Measurement
 from monitor.model.observation import TlsObservation
 from monitor.model.onset import Onset
-from monitor.model.outcome import Incident, IncidentUpdate, Outcome, Silence
+from monitor.model.outcome import AffectedNetwork, Incident, IncidentUpdate, Outcome, Silence
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageInfo
 from monitor.model.verdict import DetectorState, Status, Transition, Verdict
@@ -21,6 +23,7 @@ from monitor.store.rows import (
     ObservationRow,
     as_stored,
     digest,
+    instant,
     microseconds,
     milliseconds,
     observation_row,
@@ -190,7 +193,7 @@ class Recorder:
                 text(incident.mechanisms),
                 text(incident.members),
                 text(incident.all_members),
-                text(incident.networks),
+                text([_in_milliseconds(one) for one in incident.networks]),
                 incident.measured_networks,
                 optional_milliseconds(incident.quorum_at),
                 incident.sequence,
@@ -568,6 +571,12 @@ class Recorder:
             ).fetchone()
         self._ids[key] = found[0]
         return int(found[0])
+
+
+def _in_milliseconds(network: AffectedNetwork) -> AffectedNetwork:
+    """Return a network with its times as the columns have theirs."""
+    ended_at = None if network.ended_at is None else instant(milliseconds(network.ended_at))
+    return msgspec.structs.replace(network, alarmed_at=instant(milliseconds(network.alarmed_at)), ended_at=ended_at)
 
 
 def _is_remarkable(verdict: Verdict | None) -> bool:

@@ -139,7 +139,8 @@ def test_members_of_old_incidents_get_the_network_of_their_transitions(path: Pat
             VALUES (1, 1, 2, 1, 50, 'accessible', 'not_accessible', 'blocked', 9),
                    (1, 1, 1, 2, 100, 'accessible', 'not_accessible', 'blocked', 9),
                    (1, 1, 2, 3, 200, 'not_accessible', 'accessible', 'accessible', 9);
-        INSERT INTO incident (id, platform, country, status, opened_at, started_before, mechanisms, members, all_members)
+        INSERT INTO incident
+            (id, platform, country, status, opened_at, started_before, mechanisms, members, all_members)
             VALUES ('x-pk-19700101', 'x', 'PK', 'blocked', 100, 90, '[]', '[["x-home","laptop"]]',
                     '[["x-home","laptop"],["x-api","laptop"]]');
     """)
