@@ -1,3 +1,5 @@
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -92,6 +94,7 @@ def test_a_block_is_dated_at_its_alarm_and_finally_a_day_later(store: Store, pat
     alarm = began + ROUND
     clock = FixedClock(alarm + timedelta(seconds=2))
     dated(store, path, clock)
+    clock.at += timedelta(seconds=30)
     dated(store, path, clock)  # nothing is due
     line.rounds("x" * 300)
     clock.at = alarm + timedelta(hours=24)
@@ -107,6 +110,8 @@ def test_a_block_is_dated_at_its_alarm_and_finally_a_day_later(store: Store, pat
     assert began - 2 * ROUND < detail.start.earliest <= began <= detail.start.latest + ROUND < began + 3 * ROUND
     assert detail.end is None
     assert store.health().refused_total == 0
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT is_final FROM onset ORDER BY computed_at").fetchall() == [(0,), (1,)]
 
 
 def test_start_and_end_have_each_their_interval_and_the_history_says_so(store: Store, path: Path) -> None:

@@ -100,6 +100,12 @@ def test_noise_supports_no_change() -> None:
     assert dated(signs).dating is Dating.UNDATED
 
 
+def test_a_lone_failing_round_at_the_end_is_too_little_to_date() -> None:
+    onset = dated("." * 20 + "x", later=timedelta(seconds=30))
+    assert 0 < onset.log_support < 3
+    assert (onset.dating, onset.latest) == (Dating.UNDATED, None)
+
+
 def test_a_window_begins_with_the_change_before_and_ends_a_day_after_the_alarm() -> None:
     alarm = START + timedelta(days=5)
     assert window(alarm, None, alarm + HOUR) == (alarm - 48 * HOUR, alarm + HOUR)
