@@ -100,6 +100,13 @@ def test_noise_supports_no_change() -> None:
     assert dated(signs).dating is Dating.UNDATED
 
 
+def test_a_block_soon_after_measuring_began_is_dated_as_well() -> None:
+    onset = dated("." * 24 + "xxxx", later=timedelta(seconds=30))
+    assert onset.dating is Dating.DATED
+    assert onset.earliest is not None
+    assert onset.earliest > START + 20 * ROUND
+
+
 def test_a_lone_failing_round_at_the_end_is_too_little_to_date() -> None:
     onset = dated("." * 20 + "x", later=timedelta(seconds=30))
     assert 0 < onset.log_support < 3
