@@ -35,7 +35,7 @@ format: $(installed_dev) ## rewrite the sources as the formatter wants them
 	$(python) -m ruff check --fix $(sources)
 
 lab: $(installed_dev) ## serve the censorship laboratory on loopback and say how to point a monitor at it
-	$(python) -m tests.lab build/lab
+	$(python) -m monitor.lab build/lab
 
 bench: $(installed_dev) ## print the benchmark table, side by side with blackbox_exporter
 	tools/debian-packages

@@ -16,7 +16,7 @@ from monitor.store.reader import Reader
 @contextmanager
 def stored(config_path: Path) -> Iterator[tuple[Configuration, Reader]]:
     """Yield the configuration and a reader of its database; ends the command with 2 if there is none yet."""
-    config = load(config_path, os.environ)
+    config = load(config_path, os.environ, only_to_read=True)
     if not config.storage.path.exists():
         click.echo(f"Nothing is stored yet: {config.storage.path} does not exist.", err=True)
         click.get_current_context().exit(2)

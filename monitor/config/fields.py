@@ -200,7 +200,8 @@ def _located(path: Path, info: ValidationInfo) -> Path:
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
     located = _located(path, info)
-    if not located.is_file():
+    is_needed = not (info.context and info.context.get("only_to_read"))
+    if is_needed and not located.is_file():
         raise ValueError("must be a file that exists")
     return located
 

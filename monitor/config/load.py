@@ -20,7 +20,8 @@ _SHOWN_CHARACTERS: Final = 60
 _MISSING: Final = "missing"
 _ATTEMPTS: Final = 8  # a refused value can take its mapping with it, and that the one around it
 _USERINFO: Final = re.compile(r"//[^/@\s]*@")
-_SECRET_KEYS: Final = frozenset(SECRET_FILES.values()) | frozenset(SECRET_FILES)
+_SECRETS: Final = frozenset(SECRET_FILES.values())
+_SECRET_KEYS: Final = _SECRETS | frozenset(SECRET_FILES)
 # pydantic's words for what is wrong with a mapping, a list or a text speak of Python.
 _MESSAGES: Final = {
     "model_type": "must be a mapping of keys and values",
@@ -37,11 +38,14 @@ _MESSAGES: Final = {
 }
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Configuration:
+def load(path: Path, environ: Mapping[str, str], *, only_to_read: bool = False) -> Configuration:
     """Read, expand, validate and check a file; raises ConfigError with all of its problems, sorted by line.
 
     `${NAME}` in a value stands for a variable of `environ`, `$${` for a literal `${`. Relative paths in the file are
     taken from its folder. Secrets are never part of a problem.
+
+    With `only_to_read`, for commands that look at what is stored and measure nothing, secrets that are not at hand and
+    files that do not exist are no mistakes: whoever reads need not be allowed all that the daemon is.
     """
     try:
         with path.open("rb") as file:
@@ -54,11 +58,15 @@ def load(path: Path, environ: Mapping[str, str]) -> Configuration:
     if document.root is None:
         raise ConfigError(_problems(document, str(path), document.complaints))
     folder = path.absolute().parent
-    complaints = [*document.complaints, *_read_secrets(document, document.root, (), folder)]
+    unread = list(_read_secrets(document, document.root, (), folder))
+    if only_to_read:
+        _stand_in(document)
+        unread = []
+    complaints = [*document.complaints, *unread]
     declared = document.names("vantages")
     # A value that already has a complaint is taken out, so that it causes no second one.
     _prune(document.root, [complaint.path for complaint in document.complaints if complaint.line is None])
-    config, refused = _validate(document, folder)
+    config, refused = _validate(document, {"folder": folder, "only_to_read": only_to_read})
     complaints += refused
     if config is not None:
         complaints += complaints_about(config, declared)
@@ -88,6 +96,17 @@ def _read_secrets(document: Document, value: Any, path: KeyPath, folder: Path) -
         yield from _read_secrets(document, below, (*path, key), folder)
 
 
+def _stand_in(document: Document) -> None:
+    """Put a word in place of every secret whose variable is not set, and withdraw the complaint about it."""
+    unset = [one for one in document.complaints if one.line is None and one.path and one.path[-1] in _SECRETS]
+    for complaint in unset:
+        value = document.root
+        for part in complaint.path[:-1]:
+            value = value[part]
+        value[complaint.path[-1]] = Referenced("unread")
+        document.complaints.remove(complaint)
+
+
 def _secret_in(path: Path) -> Referenced:
     if not path.is_file():  # a pipe would wait for ever
         raise ValueError("no such file")
@@ -104,12 +123,12 @@ def _secret_in(path: Path) -> Referenced:
     return Referenced(text)
 
 
-def _validate(document: Document, folder: Path) -> tuple[Configuration | None, list[Complaint]]:
+def _validate(document: Document, context: Mapping[str, Any]) -> tuple[Configuration | None, list[Complaint]]:
     """Validate what is there; then again without what was refused, so that the remaining checks can be made too."""
     complaints: list[Complaint] = []
     for _ in range(_ATTEMPTS):
         try:
-            return Configuration.model_validate(document.root, context={"folder": folder}), complaints
+            return Configuration.model_validate(document.root, context=dict(context)), complaints
         except ValidationError as error:
             found = [_complaint(document, detail) for detail in error.errors(include_url=False)]
             complaints = complaints or found

@@ -44,3 +44,8 @@ def accepted(data_folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(record, dict) and record.get("version") == RISKS_VERSION
+
+
+def forget(data_folder: Path) -> None:
+    """Take back what was accepted; raises OSError."""
+    (data_folder / _FILE).unlink(missing_ok=True)

@@ -12,7 +12,6 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
-import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,7 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from monitor.config.schema import Defaults, DirectOptions, SanityConfig
-from monitor.daemon.listen import Server, listening_socket
+from monitor.daemon.listen import REQUEST_SECONDS, Server, listening_socket, server_config
 from monitor.daemon.logs import printable
 from monitor.daemon.run_contexts import RunContexts
 from monitor.model.identifier import MeasurementIds
@@ -113,15 +112,7 @@ async def serve(settings: AgentSettings, environ: Mapping[str, str], clock: Cloc
         concurrency=settings.concurrency,
     )
     listener = listening_socket(settings.listen)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=STOP_SECONDS,
-        loop="none",
-    )
+    config = server_config(app, graceful_seconds=STOP_SECONDS)
     server = Server(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
@@ -180,10 +171,14 @@ def create_agent_app(
 
 async def _body(request: HttpRequest) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_REQUEST_BYTES:
-            raise ValueError(f"the request is larger than {MAX_REQUEST_BYTES} bytes")
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_REQUEST_BYTES:
+                    raise ValueError(f"the request is larger than {MAX_REQUEST_BYTES} bytes")
+    except TimeoutError:
+        raise ValueError(f"the request took longer than {REQUEST_SECONDS:g} s to arrive") from None
     return bytes(body)
 
 

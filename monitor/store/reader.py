@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from monitor.detect.cusum import is_failing
+from monitor.model.fingerprint import Fingerprint
 from monitor.model.measurement import Measurement
 from monitor.model.observation import Step
 from monitor.model.onset import Dating, Edge, KeptRound, Onset
@@ -519,6 +520,17 @@ class Reader(AbstractContextManager["Reader"]):
             (target, _since(since)),
         )
         return frozenset(row["address"] for row in rows)
+
+    def fingerprints_at(self, at: datetime) -> tuple[Fingerprint, ...] | None:
+        """Return the fingerprints that verdicts drawn at an instant rest on; None if that was before any were kept."""
+        row = self._one(
+            "SELECT content FROM fingerprint_set WHERE digest = "
+            "(SELECT digest FROM fingerprint_use WHERE since <= ? ORDER BY since DESC LIMIT 1)",
+            (milliseconds(at),),
+        )
+        if row is None:
+            return None
+        return msgspec.json.decode(zlib.decompress(row["content"]), type=tuple[Fingerprint, ...])
 
     def gaps(self, since: datetime | None = None) -> list[Gap]:
         """Return the times for which runs were lost, oldest first."""

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from monitor.model.fingerprint import FingerprintSet
 from monitor.model.measurement import Evidence, Measurement
 from monitor.model.observation import TlsObservation
 from monitor.model.onset import Onset
@@ -168,6 +169,19 @@ class Recorder:
             "WHERE since = (SELECT max(since) FROM target_definition WHERE target_id = d.target_id) "
             "AND interval_seconds IS NOT NULL AND target_id IN (SELECT id FROM target WHERE removed_at = ?1)",
             (now, config_digest),
+        )
+
+    def fingerprints(self, fingerprints: FingerprintSet, at: datetime) -> None:
+        """Write which fingerprints are in use from now on, their rows once for each set."""
+        digest = fingerprints.digest()
+        self._db.execute(
+            "INSERT OR IGNORE INTO fingerprint_set (digest, sources, rows, content) VALUES (?, ?, ?, ?)",
+            (digest, text(fingerprints.sources), len(fingerprints.rows), zlib.compress(fingerprints.content())),
+        )
+        self._db.execute(
+            "INSERT OR REPLACE INTO fingerprint_use (since, digest) SELECT ?1, ?2 "
+            "WHERE ?2 IS NOT (SELECT digest FROM fingerprint_use ORDER BY since DESC LIMIT 1)",
+            (milliseconds(at), digest),
         )
 
     def incident(self, incident: Incident, updates: Iterable[IncidentUpdate]) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import click
 
+from monitor.lab import Cut, Lab
 from tests.benchmarks.__main__ import machine
-from tests.lab import Cut, Lab
 from tests.scenarios.daemon import Daemon, configuration
 from tests.simulation.tables import spread
 

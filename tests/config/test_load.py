@@ -8,9 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.config.digest import digest
+from monitor.config.fingerprints import shipped
 from monitor.config.load import load
 from monitor.config.problem import ConfigError
 from monitor.config.schema import AgentOptions, Configuration, DirectOptions
+from monitor.model.fingerprint import FingerprintSet
+
+NONE = FingerprintSet()
 
 SOUND = """\
 vantages:
@@ -347,11 +351,12 @@ def test_control_characters_of_the_file_reach_no_terminal(tmp_path: Path) -> Non
 def test_digest_names_what_is_measured_and_neither_secrets_nor_folders(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     texts = (SOUND + "server: {token: '${T}'}\n", {"T": "one"}), (SOUND + "server: {token: '${T}'}\n", {"T": "two"})
-    one, two = (digest(loaded(tmp_path, text, environ)) for text, environ in texts)
-    moved = digest(loaded(tmp_path / "elsewhere", *texts[0]))
+    one, two = (digest(loaded(tmp_path, text, environ), NONE) for text, environ in texts)
+    moved = digest(loaded(tmp_path / "elsewhere", *texts[0]), NONE)
     assert one == two == moved
     assert re.fullmatch("[0-9a-f]{64}", one)
-    assert one != digest(loaded(tmp_path, texts[0][0].replace("x.com", "y.com"), {"T": "one"}))
+    assert one != digest(loaded(tmp_path, texts[0][0].replace("x.com", "y.com"), {"T": "one"}), NONE)
+    assert one != digest(loaded(tmp_path, *texts[0]), FingerprintSet(rows=shipped()[1]))
     assert one != hashlib.sha256(b"").hexdigest()
 
 
@@ -359,3 +364,24 @@ def test_digest_names_what_is_measured_and_neither_secrets_nor_folders(tmp_path:
 def test_no_text_raises_anything_but_problems(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     with pytest.raises(ConfigError):
         loaded(tmp_path_factory.getbasetemp(), text)
+
+
+def test_what_is_stored_can_be_read_without_the_secrets_and_files_of_the_daemon(tmp_path: Path) -> None:
+    text = """\
+storage: {path: "${WHERE}/monitor.db"}
+tls: {ca_file: gone.pem}
+server: {token: "${TOKEN}"}
+vantages:
+  here: {kind: direct}
+  there: {kind: agent, role: control, url: "https://there.test/", token_file: gone, fingerprint: "%s"}
+platforms: {x: {targets: {x-home: https://x.com/}}}
+""" % ("0" * 64)
+    path = tmp_path / "probes.yaml"
+    path.write_text(text)
+    environ = {"WHERE": str(tmp_path)}
+    assert len(problems(tmp_path, text, environ)) == 3
+    config = load(path, environ, only_to_read=True)
+    assert config.storage.path == tmp_path / "monitor.db"
+    assert list(config.vantages) == ["here", "there"]
+    with pytest.raises(ConfigError, match="'WHERE' is not set"):
+        load(path, {}, only_to_read=True)

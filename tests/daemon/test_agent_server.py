@@ -20,6 +20,7 @@ import trustme
 from monitor.config.fields import Referenced
 from monitor.config.schema import AgentOptions, SanityConfig
 from monitor.daemon.agent_server import CEILING, MAX_REQUEST_BYTES, bounded
+from monitor.lab import Lab
 from monitor.model.identifier import MeasurementIds
 from monitor.model.measurement import FollowUp, Limits, Recording, Request, RunContext
 from monitor.model.observation import Purpose
@@ -30,7 +31,6 @@ from monitor.network.certificates import TrustStore
 from monitor.network.clock import SystemClock
 from monitor.vantages._parts import Parts
 from monitor.vantages.agent import AgentVantage, build, pinned_context
-from tests.lab import Lab
 from tests.scenarios.running import MONITOR, ROOT, line_with, running
 
 TOKEN = "a token of more than sixteen characters"  # noqa: S105 - of a test

@@ -120,3 +120,17 @@ def test_what_somebody_asked_for_once_is_set_aside_and_the_detector_hears_nothin
     bench = Bench(clock, ScriptedVantage("here", clock), ScriptedVantage("control", clock, role=Role.CONTROL))
     outcome = asyncio.run(bench.round(in_series=False))
     assert (outcome.is_aside, outcome.detector, outcome.look_again_seconds) == (True, None, None)
+
+
+def test_what_was_seen_before_a_suspended_night_is_old_in_the_morning() -> None:
+    clock = HandClock()
+    here, control = ScriptedVantage("here", clock), ScriptedVantage("control", clock, role=Role.CONTROL)
+    bench = Bench(clock, here, control)
+
+    async def evening_and_morning() -> None:
+        await bench.round()
+        clock.suspended_seconds = 8 * 3600.0
+        await bench.round()
+
+    asyncio.run(evening_and_morning())
+    assert (here.checks, control.checks, len(control.asked)) == (2, 2, 2)

@@ -16,19 +16,20 @@ _TURNS: Final = 10  # of the event loop, in which whatever else is due gets on b
 
 
 class HandClock:
-    """Stands still until `seconds` is changed."""
+    """Stands still until `seconds` is changed; `suspended_seconds` pass while the host sleeps."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.suspended_seconds = 0.0
 
     def now(self) -> datetime:
-        return NOW + timedelta(seconds=self.seconds)
+        return NOW + timedelta(seconds=self.boottime())
 
     def monotonic(self) -> float:
         return self.seconds
 
     def boottime(self) -> float:
-        return self.seconds
+        return self.seconds + self.suspended_seconds
 
 
 class ScriptedVantage:
@@ -45,6 +46,7 @@ class ScriptedVantage:
     ) -> None:
         self.info = VantageInfo(name=name, kind="direct", role=role, country="PK")
         self.asked: list[Request] = []
+        self.checks = 0
         self._clock = clock
         self._script = list(script) or [recording()]
         self._elapsed_seconds = elapsed_seconds
@@ -64,6 +66,7 @@ class ScriptedVantage:
         return msgspec.structs.replace(played, measurement=measurement)
 
     async def check(self) -> VantageCheck:
+        self.checks += 1
         return VantageCheck(
             vantage=self.info.name, started_at=self._clock.now(), state=VantageState.ONLINE, network=ISP
         )

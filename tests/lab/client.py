@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.lab import Lab
+from monitor.lab import Lab
 
 PATIENCE_SECONDS = 10.0
 CLIENT = "127.0.0.1"

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import Lab
+from monitor.lab import Lab
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ import dns.message
 import dns.query
 import pytest
 
-from tests.lab import Cut, Lab, Line, places
+from monitor.lab import Cut, Lab, Line, places
+from monitor.lab.pages import BLOCK_PAGE_SENTENCE, unknown_block_page
 from tests.lab.client import client_hello, connection, ends_with, fetch, get, reset, tls
-from tests.lab.pages import BLOCK_PAGE_SENTENCE, unknown_block_page
 
 NAME = "censored.lab.test"
 

@@ -2,7 +2,7 @@ import ssl
 
 import pytest
 
-from tests.lab import Certificate, Cut, Lab, places
+from monitor.lab import Certificate, Cut, Lab, places
 from tests.lab.client import fetch, tls
 
 NAME = "certified.lab.test"

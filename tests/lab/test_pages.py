@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.lab import Lab, places
+from monitor.lab import Lab, places
+from monitor.lab.pages import always, by_place, challenge, legal_refusal, plain
 from tests.lab.client import connection, ends_with, get, tls
-from tests.lab.pages import always, by_place, challenge, legal_refusal, plain
 
 NAME = "paged.lab.test"
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from dns.rdatatype import RdataType
 
-from tests.lab import Answer, Lab, Manner, Resolver, Transport, places
-from tests.lab.resolvers import EMPTY, MALFORMED, NXDOMAIN, REFUSED, SERVFAIL, SILENCE
+from monitor.lab import Answer, Lab, Manner, Resolver, Transport, places
+from monitor.lab.resolvers import EMPTY, MALFORMED, NXDOMAIN, REFUSED, SERVFAIL, SILENCE
 
 NAME = "resolved.lab.test"
 LIE = Answer(("10.10.34.35",))

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from monitor.config.load import load
+from monitor.lab import Lab
+from monitor.lab.configuration import Agent, moved_into, probes_yaml
+from monitor.lab.scenarios import SCENARIOS, Expected, Scenario, confirmed, inconclusive
 from monitor.model.verdict import Reason, Status
-from tests.lab import Lab
-from tests.lab.configuration import Agent, moved_into, probes_yaml
-from tests.lab.scenarios import SCENARIOS, Expected, Scenario, confirmed, inconclusive
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -3,9 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.lab import Lab
+from monitor.lab import Lab
+from monitor.lab.stand_ins import stand_in
 from tests.lab.client import get
-from tests.lab.stand_ins import stand_in
 
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = """
@@ -40,7 +40,7 @@ def test_the_hosts_of_the_shipped_file_are_all_there() -> None:
 
 
 def test_the_laboratory_runs_in_the_foreground_until_told_to_end(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.lab", str(tmp_path), "--scenario", "tls-reset"]
+    command = [sys.executable, "-m", "monitor.lab", str(tmp_path), "--scenario", "tls-reset"]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = process.stdout.readline()

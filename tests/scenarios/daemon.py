@@ -14,8 +14,8 @@ import httpx
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.lab.configuration import Agent, probes_yaml
-from tests.lab.laboratory import Lab
+from monitor.lab.configuration import Agent, probes_yaml
+from monitor.lab.laboratory import Lab
 from tests.scenarios.running import MONITOR, ROOT
 
 PATIENCE_SECONDS = 60.0

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.lab import places
-from tests.lab.configuration import Agent, probes_yaml
-from tests.lab.laboratory import Lab
-from tests.lab.scenarios import Scenario
+from monitor.lab import places
+from monitor.lab.configuration import Agent, probes_yaml
+from monitor.lab.laboratory import Lab
+from monitor.lab.scenarios import Scenario
 
 MONITOR = (sys.executable, "-m", "monitor")
 TOKEN = "a token that only the laboratory knows"  # noqa: S105 - of a laboratory

@@ -15,9 +15,9 @@ from typing import Final
 
 import yaml
 
-from tests.lab.configuration import moved_into
-from tests.lab.laboratory import Lab
-from tests.lab.stand_ins import stand_in
+from monitor.lab.configuration import moved_into
+from monitor.lab.laboratory import Lab
+from monitor.lab.stand_ins import stand_in
 from tests.scenarios.daemon import Daemon, merged
 from tests.scenarios.running import ROOT
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Lab
+from monitor.lab import Lab
 from tests.scenarios.daemon import configuration
 from tests.scenarios.running import MONITOR, ROOT, line_with
 

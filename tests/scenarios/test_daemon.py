@@ -10,9 +10,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as text_format
 
-from tests.lab import Certificate, Cut
-from tests.lab.laboratory import Lab
-from tests.lab.resolvers import NXDOMAIN
+from monitor.lab import Certificate, Cut
+from monitor.lab.laboratory import Lab
+from monitor.lab.resolvers import NXDOMAIN
 from tests.scenarios.daemon import Daemon, configuration
 from tests.scenarios.running import TOKEN, control_agent
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Cut, Lab
+from monitor.lab import Cut, Lab
 from tests.scenarios.daemon import Daemon, configuration
 
 KILLS = 5  # `make soak` does it twenty times and for longer

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from monitor.detect.replay import replay
+from monitor.lab import Cut, Lab
 from monitor.store.reader import Reader
-from tests.lab import Cut, Lab
 from tests.scenarios.daemon import Daemon, configuration
 
 INTERVAL_SECONDS = 20

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from monitor.detect.replay import replay
+from monitor.lab import Cut, Lab
 from monitor.store.reader import Reader
-from tests.lab import Cut, Lab
 from tests.scenarios.daemon import Daemon, configuration
 from tests.scenarios.running import control_agent
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.lab import Lab
+from monitor.lab import Lab
 from tests.scenarios.daemon import Daemon, change, configuration
 
 NAMES = ("kept", "changed", "removed", "added")

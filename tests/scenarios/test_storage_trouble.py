@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 
 import pytest
 
-from tests.lab import Cut, Lab
+from monitor.lab import Cut, Lab
 from tests.scenarios.daemon import Daemon, configuration
 
 EXPECTED = {"clean": ("accessible", None), "reset": ("blocked", None)}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.laboratory import Lab
-from tests.lab.scenarios import SCENARIOS, Scenario
+from monitor.lab.laboratory import Lab
+from monitor.lab.scenarios import SCENARIOS, Scenario
 from tests.scenarios.running import control_agent, verdict_in
 
 # Most scenarios wait for deadlines, so a few laboratories side by side do not load two cores.

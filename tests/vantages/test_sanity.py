@@ -57,3 +57,11 @@ def test_a_single_wrong_portal_is_a_note() -> None:
 
 def test_a_resolver_that_invents_names_is_a_note() -> None:
     assert state_of(changed(GOOD, nxdomain_rewritten=True))[1]
+
+
+def test_how_many_checks_must_be_good_is_the_owners_choice() -> None:
+    one_name = changed(GOOD, names_resolved=(True, False, False))
+    assert state_of(one_name, names_required=1)[0] is VantageState.ONLINE
+    dead_but_for_one_anchor = changed(DEAD, anchors_connected=(True, False, False))
+    assert state_of(dead_but_for_one_anchor, anchors_required=1)[0] is VantageState.DNS_BROKEN
+    assert state_of(dead_but_for_one_anchor, anchors_required=2)[0] is VantageState.OFFLINE

@@ -27,6 +27,7 @@ class Wire:
 
     @property
     def is_tls(self) -> bool:
+        """Whether a handshake was completed."""
         return self._tls is not None
 
     async def first_flight(self) -> bytes:
@@ -81,6 +82,7 @@ class Wire:
                 return b""
 
     async def send(self, data: bytes) -> None:
+        """Send all of it, encrypted after `start_tls`. Raises OSError."""
         if self._tls is None:
             await self._loop.sock_sendall(self._socket, data)
             return
@@ -115,6 +117,7 @@ class Wire:
         self._socket.close()
 
     def close(self) -> None:
+        """Close the socket."""
         self._socket.close()
 
     async def _fill(self, incoming: ssl.MemoryBIO) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.lab import places
-from tests.lab.authority import Certificate
-from tests.lab.interference import Cut
-from tests.lab.laboratory import Lab, Line
-from tests.lab.pages import (
+from monitor.lab import places
+from monitor.lab.authority import Certificate
+from monitor.lab.interference import Cut
+from monitor.lab.laboratory import Lab, Line
+from monitor.lab.pages import (
     Page,
     always,
     by_place,
@@ -24,7 +24,7 @@ from tests.lab.pages import (
     unknown_block_page,
     with_status,
 )
-from tests.lab.resolvers import EMPTY, NXDOMAIN, REFUSED, SERVFAIL, SILENCE, Answer, Manner
+from monitor.lab.resolvers import EMPTY, NXDOMAIN, REFUSED, SERVFAIL, SILENCE, Answer, Manner
 
 PLATFORM: Final = f"platform.{places.DOMAIN}"
 SHORTENER: Final = f"short.{places.DOMAIN}"
@@ -67,14 +67,17 @@ NOBODY_BLAMED: Final = Expected(("accessible", "down", "inconclusive"))
 
 
 def confirmed(*mechanisms: str) -> Expected:
+    """Expect `blocked`, confirmed."""
     return Expected(("blocked",), "confirmed", mechanisms)
 
 
 def likely(*mechanisms: str) -> Expected:
+    """Expect `blocked`, likely."""
     return Expected(("blocked",), "likely", mechanisms)
 
 
 def inconclusive(reason: str) -> Expected:
+    """Expect `inconclusive` for this reason."""
     return Expected(("inconclusive",), reason=reason)
 
 

@@ -1,4 +1,4 @@
-"""Serve the laboratory in the foreground: `python -m tests.lab FOLDER`.
+"""Serve the laboratory in the foreground: `python -m monitor.lab FOLDER`.
 
 Writes FOLDER/probes.yaml and prints what to run. With `--scenario NAME` that situation is arranged. With
 `--platforms 200,403,404,429` every host of the shipped probes.yaml is served with these statuses in turn, on ports 80
@@ -13,16 +13,16 @@ from pathlib import Path
 
 import click
 
-from tests.lab.configuration import moved_into, probes_yaml
-from tests.lab.laboratory import Lab
-from tests.lab.scenarios import SCENARIOS
-from tests.lab.stand_ins import stand_in
-
-_SHIPPED = Path(__file__).parents[2] / "probes.yaml"
+from monitor.config.shipped import shipped_text
+from monitor.lab.configuration import moved_into, probes_yaml
+from monitor.lab.laboratory import Lab
+from monitor.lab.scenarios import SCENARIOS
+from monitor.lab.stand_ins import stand_in
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
+    """Serve until SIGINT or SIGTERM; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m monitor.lab", description=__doc__)
     parser.add_argument("folder", type=Path)
     scenarios = {scenario.name: scenario for scenario in SCENARIOS}
     parser.add_argument(
@@ -40,7 +40,7 @@ def main() -> int:
             except PermissionError:
                 click.echo("ports 80 and 443 need root", err=True)
                 return 2
-            shipped = _SHIPPED.read_text()
+            shipped = shipped_text()
             for host, status in stand_in(lab, shipped, [int(each) for each in options.platforms.split(",")]).items():
                 click.echo(f"{status} {host}")
             file.write_text(moved_into(lab, shipped, database=database))

@@ -13,6 +13,7 @@ PORTALS: Final = ("127.0.1.11", "127.0.1.12")
 SANE_HOSTS: Final = ("127.0.1.21", "127.0.1.22", "127.0.1.23")
 HARMLESS: Final = "127.0.2.1"
 UNRELATED: Final = "127.0.2.2"
+LANDMARKS: Final = frozenset({*ANCHORS, *PORTALS, *SANE_HOSTS, HARMLESS, UNRELATED})  # the control asks none of them
 IMPOSTOR: Final = "127.3.0.1"  # shows a certificate for any name asked, by an authority nobody trusts
 BLOCK_PAGE_HOST: Final = "127.4.0.1"  # shows the block page in cleartext to anybody; its TLS port is closed
 

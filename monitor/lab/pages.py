@@ -9,7 +9,7 @@ from functools import cache
 from http import HTTPStatus
 from typing import Final
 
-from tests.lab.places import passes_censor
+from monitor.lab.places import passes_censor
 
 # Text of a published block page of Pakistan, so that fingerprints shipped with the program are met.
 BLOCK_PAGE_SENTENCE: Final = (
@@ -59,11 +59,13 @@ Answerer = Callable[[Asked], Page]
 
 
 def html(title: str, text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Page:
+    """Return a small document with a title."""
     body = f"<!doctype html><html><head><title>{title}</title></head><body><p>{text}</p></body></html>"
     return Page(status, (("Content-Type", "text/html; charset=utf-8"), *(headers or {}).items()), body.encode())
 
 
 def plain(text: str, status: int = 200) -> Page:
+    """Return bare text."""
     return Page(status, (("Content-Type", "text/plain"),), text.encode())
 
 
@@ -73,10 +75,12 @@ def welcome(title: str = "Welcome to the laboratory platform") -> Page:
 
 
 def with_status(status: int) -> Page:
+    """Return a page that says its status."""
     return html(f"Status {status}", f"The server answers {status}.", status)
 
 
 def challenge(status: int = 503) -> Page:
+    """Return what an anti-bot service shows in place of the site."""
     return html(
         "Just a moment...",
         '<script src="/cdn-cgi/challenge-platform/orchestrate.js"></script>Checking your browser.',
@@ -86,30 +90,33 @@ def challenge(status: int = 503) -> Page:
 
 
 def legal_refusal() -> Page:
+    """Return the refusal of RFC 7725: unavailable for legal reasons."""
     return html("Unavailable For Legal Reasons", "This page is withheld in your country by law.", 451)
 
 
 def country_refusal() -> Page:
+    """Return the refusal of a server that withdrew from a country without naming a law."""
     return html("Access denied", "This service is not available in your country or region.", 403)
 
 
 def known_block_page() -> Page:
-    """A page whose text is in the published fingerprints."""
+    """Return a page whose text is in the published fingerprints."""
     return html("Surf Safely", BLOCK_PAGE_SENTENCE)
 
 
 def unknown_block_page() -> Page:
-    """A page that no fingerprint knows: short, another title, no header in common with the origin."""
+    """Return a page that no fingerprint knows: short, another title, no header in common with the origin."""
     return Page(200, (), b"<html><title>Order Seventeen</title>Kindly look elsewhere.</html>")
 
 
 def redirect(location: str, status: int = 302) -> Page:
+    """Return a redirect to `location`, well-formed or not."""
     return Page(status, (("Location", location),))
 
 
 @cache
 def gzip_bomb() -> Page:
-    """Some 64 KiB that unpack to 64 MiB."""
+    """Return some 64 KiB that unpack to 64 MiB."""
     return Page(200, (("Content-Type", "text/html"), ("Content-Encoding", "gzip")), gzip.compress(bytes(64 << 20)))
 
 
@@ -135,11 +142,12 @@ def drip(gap_seconds: float = 1.0) -> Page:
 
 
 def large(size_bytes: int = 32 << 20) -> Page:
+    """Return a download of zeros."""
     return Page(200, (("Content-Type", "application/octet-stream"),), bytes(size_bytes))
 
 
 def many_headers(count: int = 2000) -> Page:
-    """Some 200 KiB of header fields."""
+    """Return some 200 KiB of header fields."""
     return Page(200, tuple((f"X-Filler-{n}", "x" * 80) for n in range(count)), b"behind the headers")
 
 
@@ -181,6 +189,7 @@ def origin(asked: Asked) -> Page:
 
 
 def always(page: Page) -> Answerer:
+    """Answer `page` whatever is asked."""
     return lambda _: page
 
 
@@ -190,4 +199,5 @@ def by_place(here: Page, elsewhere: Answerer = origin) -> Answerer:
 
 
 def reason_of(status: int) -> str:
+    """Return the reason phrase of an HTTP status."""
     return HTTPStatus(status).phrase if status in set(HTTPStatus) else "Unknown"

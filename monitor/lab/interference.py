@@ -7,8 +7,8 @@ import struct
 from enum import Enum, auto
 from typing import Final
 
-from tests.lab.places import CONTROL_SOURCE
-from tests.lab.wire import Wire, speaks_tls
+from monitor.lab.places import CONTROL_SOURCE
+from monitor.lab.wire import Wire, speaks_tls
 
 _SO_ATTACH_FILTER: Final = 26
 _SO_DETACH_FILTER: Final = 27
@@ -62,7 +62,8 @@ def ends_here(cut: Cut, first_flight: bytes) -> bool:
 def drop_syns(listener: socket.socket, *, spare_control: bool) -> None:
     """Make the kernel throw away what reaches `listener`, so that a connection attempt meets silence.
 
-    A classic BPF filter needs no privilege (socket(7), SO_ATTACH_FILTER). `spare_control` lets the control through.
+    A classic BPF filter needs no privilege on most kernels (socket(7), SO_ATTACH_FILTER); raises PermissionError on
+    the others. `spare_control` lets the control through.
     """
     control = int.from_bytes(socket.inet_aton(CONTROL_SOURCE))
     instructions = [
@@ -78,5 +79,6 @@ def drop_syns(listener: socket.socket, *, spare_control: bool) -> None:
 
 
 def let_syns_through(listener: socket.socket) -> None:
+    """Take back `drop_syns`."""
     with contextlib.suppress(FileNotFoundError):  # there was none
         listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from tests.lab import places
-from tests.lab.laboratory import Lab
+from monitor.lab import places
+from monitor.lab.laboratory import Lab
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,22 @@ def probes_yaml(
     listen: str = "127.0.0.1:9817",
 ) -> str:
     """Return a configuration with one platform `lab`, its `targets` as probes.yaml writes them, and vantage `here`."""
+    platforms = {"lab": {"targets": dict(targets)}}
+    return platforms_yaml(
+        lab, platforms, database=database, control=control, interval_seconds=interval_seconds, listen=listen
+    )
+
+
+def platforms_yaml(
+    lab: Lab,
+    platforms: Mapping[str, object],
+    *,
+    database: Path,
+    control: Agent | None,
+    interval_seconds: float,
+    listen: str,
+) -> str:
+    """Return a configuration with `platforms` as probes.yaml writes them, measured from `here`, and by `control`."""
     vantages: dict[str, object] = {
         "here": {"kind": "direct", "country": "PK", "resolvers": [lab.system_resolver]},
     }
@@ -69,11 +85,14 @@ def probes_yaml(
             "fingerprint": control.fingerprint,
             "resolvers": [lab.control_resolver],
         }
+    # At most half of the interval, so that a step that hangs is seen to hang before the whole measurement is over.
+    steps = {"dns": 2.0, "tcp": 3.0, "tls": 3.0, "http": 4.0}
+    timeouts = {step: min(seconds, interval_seconds / 2) for step, seconds in steps.items()}
     defaults = {
         "interval": interval_seconds,
         "jitter": 0.0,
         "allow_fast_interval": True,
-        "timeouts": {"dns": 2, "tcp": 3, "tls": 3, "http": 4, "total": min(15.0, interval_seconds)},
+        "timeouts": {**timeouts, "total": min(15.0, interval_seconds)},
     }
     around = surroundings(lab, database=database, listen=listen)
     around["sanity"]["max_age"] = 5  # rounds are seconds apart, so checks must not be a minute old
@@ -82,7 +101,7 @@ def probes_yaml(
             **around,
             "defaults": defaults,
             "vantages": vantages,
-            "platforms": {"lab": {"targets": dict(targets)}},
+            "platforms": dict(platforms),
         }
     )
 

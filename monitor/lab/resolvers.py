@@ -18,8 +18,8 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from tests.lab.pages import Asked, Page, with_status
-from tests.lab.wire import Wire
+from monitor.lab.pages import Asked, Page, with_status
+from monitor.lab.wire import Wire
 
 _TTL_SECONDS: Final = 300
 _GENUINE_DELAY_SECONDS: Final = 0.2

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from tests.lab.laboratory import Lab
-from tests.lab.pages import Page, always, html, with_status
+from monitor.lab.laboratory import Lab
+from monitor.lab.pages import Page, always, html, with_status
 
 
 def stand_in(lab: Lab, shipped: str, statuses: Sequence[int]) -> dict[str, int]:

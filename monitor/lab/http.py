@@ -12,8 +12,8 @@ from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, Event, RequestReceived, StreamEnded, StreamReset
 from h2.exceptions import ProtocolError
 
-from tests.lab.pages import Answerer, Asked, Ending, Page, reason_of
-from tests.lab.wire import Wire
+from monitor.lab.pages import Answerer, Asked, Ending, Page, reason_of
+from monitor.lab.wire import Wire
 
 _REQUEST_BYTES: Final = 65_536
 _SERVED_DATE: Final = "Sun, 22 Nov 2026 12:00:00 GMT"
@@ -30,6 +30,7 @@ async def serve(wire: Wire, answerer: Answerer, alpn: str | None) -> None:
 
 
 async def end(wire: Wire, ending: Ending) -> None:
+    """End a connection whose response was sent. Raises OSError if the client broke off."""
     match ending:
         case Ending.RESET:
             wire.reset()
@@ -46,7 +47,7 @@ async def _serve_http1(wire: Wire, answerer: Answerer) -> None:
     page = answerer(asked)
     await asyncio.sleep(page.wait_seconds)
     if page.status is not None:
-        await wire.send(_head(page))
+        await wire.send(_head(page, page.status))
         if page.stream is None:
             await wire.send(page.body)
         else:
@@ -83,14 +84,13 @@ async def _more(wire: Wire) -> bytes:
     return more
 
 
-def _head(page: Page) -> bytes:
-    assert page.status is not None
+def _head(page: Page, status: int) -> bytes:
     fields = [("Date", _SERVED_DATE), ("Connection", "close"), *page.headers]
     if page.stream is not None:
         fields.append(("Transfer-Encoding", "chunked"))
     else:
         fields.append(("Content-Length", str(_announced(page))))
-    lines = [f"HTTP/1.1 {page.status} {reason_of(page.status)}", *(f"{name}: {value}" for name, value in fields)]
+    lines = [f"HTTP/1.1 {status} {reason_of(status)}", *(f"{name}: {value}" for name, value in fields)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
