@@ -1,0 +1,105 @@
+"""What the panels ask: PromQL of Prometheus, SQL of the SQLite data source.
+
+Traps that the expressions here step around (docs/grafana.md, "Traps"):
+
+- A gauge keeps its last value as long as it is scraped, however old the measurement behind it is: `FRESH`.
+- A state timeline draws a state until the next one, so a series that ends is followed by an explicit "not measured".
+- A short block falls between two steps of a wide chart: the gravest status of each step is taken, not the last.
+- "All" of a variable that has an `allValue` reaches SQL bare, so it is compared as text: `chosen`.
+"""
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import prometheus as prometheus_builder
+from grafana_foundation_sdk.cog import builder as cog_builder
+from grafana_foundation_sdk.cog import variants
+from grafana_foundation_sdk.models import common
+from grafana_foundation_sdk.models import prometheus as prometheus_model
+
+from dashboards.source.statuses import LAYERS, STATUSES
+
+PROMETHEUS: Final = common.DataSourceRef(type_val="prometheus", uid="$datasource")
+SQLITE: Final = common.DataSourceRef(type_val="frser-sqlite-datasource", uid="$events_ds")
+INFINITY: Final = common.DataSourceRef(type_val="yesoreyeram-infinity-datasource", uid="$events_api")
+
+ALL: Final = ".+"  # and not `.*`: an empty label must not match
+MINUTE: Final = 60_000  # milliseconds
+DAY: Final = 24 * 60 * MINUTE
+SERIES: Final = "platform, target, vantage, country, asn"
+FRESH: Final = (
+    f"unless on ({SERIES}) (time() - access_last_measurement_timestamp_seconds > 3 * access_probe_interval_seconds)"
+)
+CHOSEN: Final = 'platform=~"$platform",country=~"$country"'
+NOW: Final = "CAST(strftime('%s', 'now') AS INTEGER)"  # without the cast it is text, which sorts above every number
+
+
+class Query(cog_builder.Builder[variants.Dataquery], variants.Dataquery):
+    """A query of a data source that the library does not know."""
+
+    def __init__(self, datasource: common.DataSourceRef, **keys: object) -> None:
+        """Take the keys as the plug-in names them."""
+        self.keys = keys
+        self.datasource = datasource
+
+    def build(self) -> variants.Dataquery:
+        """Return itself: the query is as it will be written."""
+        return self
+
+    def to_json(self) -> dict[str, object]:
+        """Return the query as the dashboard holds it."""
+        return {"datasource": self.datasource, **self.keys}
+
+
+def prom(expr: str, legend: str = "", ref: str = "A") -> prometheus_builder.Dataquery:
+    """Ask over the dashboard's time range."""
+    return prometheus_builder.Dataquery().datasource(PROMETHEUS).ref_id(ref).expr(expr).legend_format(legend).range()
+
+
+def prom_now(expr: str, legend: str = "", ref: str = "A") -> prometheus_builder.Dataquery:
+    """Ask for the end of the time range only."""
+    return prom(expr, legend, ref).instant()
+
+
+def prom_table(expr: str, ref: str = "A") -> prometheus_builder.Dataquery:
+    """Ask for the end of the time range, as rows of a table."""
+    return prom_now(expr, ref=ref).format(prometheus_model.PromQueryFormat.TABLE)
+
+
+def sql(text: str, *times: str, kind: str = "table", ref: str = "A") -> Query:
+    """Ask the database; `times` are the columns in epoch seconds that are to be times."""
+    return Query(SQLITE, refId=ref, queryType=kind, rawQueryText=" ".join(text.split()), timeColumns=list(times))
+
+
+def chosen(column: str, variable: str, *, or_null: bool = False) -> str:
+    """Return an SQL condition: the column is among the values chosen, or all are.
+
+    Grafana writes "All" as the variable's `allValue` and does not quote it, whatever the format asked for.
+    """
+    value = f"'${{{variable}:csv}}'"
+    here = f"{value} = '{ALL}' OR instr(',' || {value} || ',', ',' || {column} || ',') > 0"
+    return f"({column} IS NULL OR {here})" if or_null else f"({here})"
+
+
+def status_codes(by: str, selector: str = CHOSEN) -> str:
+    """Return the gravest status of each step as a number; 0 for a day after the last measurement."""
+    terms = " or ".join(
+        f'{look.code} * (max_over_time(access_target_status{{{selector},status="{status}"}}[$__interval]) == 1)'
+        for status, look in STATUSES.items()
+    )
+    known = f"0 * max by ({by}) (present_over_time(access_target_status{{{selector}}}[1d]))"
+    return f"max by ({by}) (({terms}) {FRESH}) or {known}"
+
+
+def layer_codes(by: str, selector: str = CHOSEN) -> str:
+    """Return the layer of each mechanism seen in a step as a number; 0 for a day after it was last seen."""
+    terms = " or ".join(
+        f'{look.code} * max_over_time(access_target_mechanism{{{selector},mechanism=~"{layer}[.].+"}}[$__interval])'
+        for layer, look in LAYERS.items()
+    )
+    return f"max by ({by}) (({terms}) {FRESH})"
+
+
+def networks(status: str, selector: str = CHOSEN) -> str:
+    """Return on how many networks a platform has this status (a regular expression) at some target."""
+    series = f'access_target_status{{{selector},status=~"{status}"}} == 1 {FRESH}'
+    return f"count by (platform, country) (max by (platform, country, asn) ({series}))"
