@@ -53,10 +53,12 @@ def promql() -> list[Asked]:
         for target in panel.get("targets", [])
         if "expr" in target
     ]
-    for name, board in BOARDS.items():
-        for variable in variables(board):
-            if labelled := re.fullmatch(r"label_values\((.+), *\w+\)", str(variable.get("query"))):
-                found.append(Asked(name, f"variable {variable['name']}", labelled[1]))
+    found += [
+        Asked(name, f"variable {variable['name']}", labelled[1])
+        for name, board in BOARDS.items()
+        for variable in variables(board)
+        if (labelled := re.fullmatch(r"label_values\((.+), *\w+\)", str(variable.get("query"))))
+    ]
     return found
 
 
@@ -69,17 +71,16 @@ def sql() -> list[Asked]:
         if "rawQueryText" in target
     ]
     for name, board in BOARDS.items():
-        for annotation in board["annotations"]["list"]:
-            if "rawQueryText" in annotation["target"]:
-                target = annotation["target"]
-                found.append(
-                    Asked(
-                        name, f"annotation {annotation['name']}", target["rawQueryText"], tuple(target["timeColumns"])
-                    )
-                )
-        for variable in variables(board):
-            if variable["type"] == "query" and variable["datasource"]["type"] == "frser-sqlite-datasource":
-                found.append(Asked(name, f"variable {variable['name']}", variable["query"]))
+        found += [
+            Asked(name, f"annotation {one['name']}", one["target"]["rawQueryText"], tuple(one["target"]["timeColumns"]))
+            for one in board["annotations"]["list"]
+            if "rawQueryText" in one["target"]
+        ]
+        found += [
+            Asked(name, f"variable {variable['name']}", variable["query"])
+            for variable in variables(board)
+            if variable["type"] == "query" and variable["datasource"]["type"] == "frser-sqlite-datasource"
+        ]
     return found
 
 
@@ -87,7 +88,7 @@ def filled(text: str, values: Mapping[str, str]) -> str:
     """Put values in place of variables, as Grafana does; fails if one is left."""
     for variable, value in {**WINDOWS, **values}.items():
         text = text.replace(variable, value)
-    assert "$" not in text, text
+    assert not re.search(r"\$\D", text), text  # a digit: the group of a regular expression
     return text
 
 

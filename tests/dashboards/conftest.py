@@ -8,5 +8,5 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     terminalreporter.write_line(
         f"dashboards: validated with Grafana's JSON Schemas in {where}"
         if where
-        else "dashboards: no JSON Schemas of Grafana here (GRAFANA_SCHEMAS); validated by reading and writing again only"
+        else "dashboards: no JSON Schemas of Grafana at hand (GRAFANA_SCHEMAS); checked by reading and writing again"
     )

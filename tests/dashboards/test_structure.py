@@ -1,7 +1,6 @@
 """The dashboards are what their source writes, and Grafana will read every key of them."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,4 +82,4 @@ def _invalid(where: Path, file: str, part: str, value: Any) -> Iterator[str]:
             definition.pop("required", None)
     validator = Draft7Validator({"$ref": f"#/definitions/{part}", "definitions": definitions})
     for error in validator.iter_errors(value):
-        yield f"{part} at {os.sep.join(map(str, error.path)) or 'top'}: {error.message}"
+        yield f"{part} at {'.'.join(map(str, error.path)) or 'top'}: {error.message}"
