@@ -22,6 +22,7 @@ from monitor.config.fields import (
     LocalPath,
     Name,
     OneOrMany,
+    Origin,
     Pattern,
     PlainName,
     Resolver,
@@ -254,6 +255,13 @@ class GeoConfig(Section):
     database: LocalFile | None = None
 
 
+class EventsConfig(Section):
+    """Regulatory events to stand beside the measurements."""
+
+    builtin: Annotated[tuple[Literal["pakistan", "world"], ...], OneOrMany] = ("pakistan", "world")
+    files: Annotated[tuple[LocalPath, ...], OneOrMany] = ()  # a folder stands for the .yaml files in it
+
+
 class Retention(Section):
     """How long rows are kept; transitions, incidents and events stay for ever."""
 
@@ -284,6 +292,7 @@ class ServerConfig(Section):
     probe: ProbeEndpoint = ProbeEndpoint()
     token: SecretText | None = None  # if set, POST /-/reload, /probe and /api want `Authorization: Bearer …`
     token_file: Path | None = None
+    allow_origins: Annotated[tuple[Origin, ...], OneOrMany] = ()  # sites whose pages may read the API in a browser
 
 
 class DataConfig(Section):
@@ -305,6 +314,7 @@ class Configuration(Section):
     storage: StorageConfig = Field(default_factory=dict, validate_default=True)  # validated: its path has a folder
     server: ServerConfig = ServerConfig()
     data: DataConfig = DataConfig()
+    events: EventsConfig = EventsConfig()
     vantages: Annotated[dict[PlainName, AnyVantage], Field(min_length=1)]
     platforms: Annotated[dict[PlainName, PlatformConfig], Field(min_length=1)]
     control_sites: dict[PlainName, TargetConfig] = Field(default_factory=dict)

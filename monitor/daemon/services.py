@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
 import monitor
 from monitor.classify.rules import RULES_VERSION
+from monitor.events.annotation import Calendar
 from monitor.model.outcome import Incident
 from monitor.model.seams import Clock
 from monitor.model.target import Target
@@ -44,6 +46,7 @@ class DaemonServices:
             token=server.token.get_secret_value() if server.token else None,
             hosts=hosts_of(server.listen),
             allow_hosts=server.probe.allow_hosts,
+            allow_origins=frozenset(server.allow_origins),
             probe_seconds=config.defaults.timeouts.total,
             timeout_offset_seconds=server.probe.timeout_offset,
         )
@@ -52,6 +55,15 @@ class DaemonServices:
     def vantages(self) -> Collection[str]:
         """Names of the vantages that `/probe` may ask for."""
         return self._daemon.station.test_vantages
+
+    @property
+    def calendar(self) -> Calendar:
+        """The regulatory events that the configuration in use names."""
+        return self._daemon.calendar
+
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
+        return self._clock.now()
 
     def is_ready(self) -> bool:
         """Tell whether the configuration is in use, the store open and the schedule running."""

@@ -9,7 +9,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.process_collector import ProcessCollector
 
+from monitor.events.annotation import Calendar
 from monitor.exporter import table
+from monitor.exporter.event_samples import event_samples
 from monitor.exporter.exposition import Buckets, Format, Histogram, header, label_text, line
 from monitor.exporter.series import TargetSeries, label_values
 from monitor.exporter.table import Kind, Metric
@@ -65,6 +67,12 @@ class Exporter:
         """Replace the open incidents."""
         with self._lock:
             self._incidents = {(incident.platform, incident.country): incident for incident in open_incidents}
+
+    def calendar(self, calendar: Calendar, now: datetime) -> None:
+        """Replace the regulatory events; `now` decides which are in force."""
+        samples = event_samples(calendar, now)
+        with self._lock:
+            self._samples |= {metric: dict(values) for metric, values in samples.items()}
 
     def forget(self, target: str, vantage: str) -> None:
         """End the series of a target that a vantage no longer measures."""

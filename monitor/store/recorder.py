@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
+from monitor.events.annotation import Calendar
 from monitor.model.measurement import Evidence, Measurement
 from monitor.model.observation import TlsObservation
 from monitor.model.outcome import Incident, Outcome
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageInfo
 from monitor.model.verdict import DetectorState, Status, Transition, Verdict
+from monitor.store.event_recorder import record_calendar
 from monitor.store.rows import (
     MAX_ID,
     MAX_OBSERVATIONS,
@@ -186,6 +188,10 @@ class Recorder:
                 text(incident.all_members),
             ),
         )
+
+    def calendar(self, calendar: Calendar, at: datetime) -> None:
+        """Bring the regulatory events up to date."""
+        record_calendar(self._db, calendar, at)
 
     def gap(self, from_at: datetime, to_at: datetime, runs: int, why: str) -> None:
         """Write down that runs were lost."""

@@ -113,6 +113,12 @@ def m0002_events(database: Any) -> None:
     _run(database, _EVENTS)
 
 
+@MIGRATIONS()
+def m0040_event_marks(database: Any) -> None:
+    """Give events what is drawn of them, when their obligations are due, and a mark for what is no longer told."""
+    _run(database, _EVENT_MARKS)
+
+
 _RECORD: Final = """
 CREATE TABLE platform (
     id INTEGER PRIMARY KEY,
@@ -502,4 +508,45 @@ CREATE TABLE delivery (
     last_outcome TEXT
 ) STRICT;
 CREATE INDEX delivery_due ON delivery (due_at) WHERE state = 'pending';
+"""
+
+_EVENT_MARKS: Final = """
+ALTER TABLE event ADD COLUMN confidence TEXT;
+ALTER TABLE event ADD COLUMN origin TEXT;
+-- no file or built-in set that is in use tells of it any more
+ALTER TABLE event ADD COLUMN removed_at INTEGER;
+ALTER TABLE event_date ADD COLUMN edge TEXT;
+ALTER TABLE event_date ADD COLUMN sources TEXT;
+CREATE TABLE event_mark (
+    event_id TEXT NOT NULL REFERENCES event(id) ON DELETE CASCADE,
+    mark TEXT NOT NULL,
+    country TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    starts_at INTEGER NOT NULL,
+    ends_at INTEGER,
+    title TEXT NOT NULL,
+    text TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    PRIMARY KEY (event_id, mark, country, platform)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE event_deadline (
+    event_id TEXT NOT NULL REFERENCES event(id) ON DELETE CASCADE,
+    obligation TEXT NOT NULL,
+    what TEXT NOT NULL,
+    earliest INTEGER NOT NULL,
+    latest INTEGER NOT NULL,
+    base TEXT NOT NULL,
+    is_disputed INTEGER NOT NULL,
+    why_moot TEXT,
+    PRIMARY KEY (event_id, obligation)
+) STRICT, WITHOUT ROWID;
+DROP VIEW event_annotation;
+-- epoch seconds, and null for an open end, as Grafana's SQLite data source wants them; one row for each country and
+-- platform of a mark, under the same id, which Grafana draws once
+CREATE VIEW event_annotation AS
+SELECT m.mark AS id, m.kind, nullif(m.country, '') AS country, nullif(m.platform, '') AS platform,
+    m.starts_at / 1000 AS time, m.ends_at / 1000 AS time_end, m.title, m.text, m.tags
+FROM event_mark m JOIN event e ON e.id = m.event_id
+WHERE e.removed_at IS NULL;
 """

@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 
 from monitor.config.schema import Retention
+from monitor.events.annotation import Calendar
 from monitor.model.outcome import Incident, Outcome
 from monitor.model.seams import Clock
 from monitor.model.target import Target
@@ -179,6 +180,10 @@ class Store:
             ),
             is_run=False,
         )
+
+    def sync_events(self, calendar: Calendar, at: datetime) -> "Future[bool]":
+        """Queue the regulatory events as they are told from `at` on; never lost."""
+        return self._queue(lambda recorder: recorder.calendar(calendar, at), is_run=False)
 
     def maintain(self, now: datetime, retention: Retention) -> "Future[bool]":
         """Queue rollups and retention as of `now`, done in slices while nothing else waits long; about once an hour.

@@ -17,7 +17,7 @@ _FEW_ITEMS: Final = 100
 _LARGEST_ID: Final = 2**63 - 1  # of SQLite
 _TEXT: Final = {"type": "string", "maxLength": 64}
 _TIME: Final = {"type": "string", "description": "ISO 8601 with an offset, or seconds since 1970"}
-_LIMIT: Final = Parameter(
+LIMIT: Final = Parameter(
     "limit", "how many at most", {"type": "integer", "minimum": 1, "maximum": MOST_ITEMS, "default": _FEW_ITEMS}
 )
 
@@ -52,14 +52,14 @@ class BadQueryError(Exception):
 
 async def status(services: Services, _: Request) -> Response:
     """Return how the daemon is."""
-    return _json(services.status())
+    return answer(services.status())
 
 
 async def targets(services: Services, request: Request) -> Response:
     """Return the present state of targets, of one platform or vantage if the query names it."""
     states = await services.targets()
     platform, vantage = request.query_params.get("platform"), request.query_params.get("vantage")
-    return _json(
+    return answer(
         Targets(
             tuple(
                 one
@@ -78,42 +78,45 @@ async def history(services: Services, request: Request) -> Response:
     wanted = HistoryQuery(
         target=target,
         vantage=request.query_params.get("vantage"),
-        since=_time(request, "since"),
-        until=_time(request, "until"),
-        limit=_limit(request),
+        since=time_of(request, "since"),
+        until=time_of(request, "until"),
+        limit=limit_of(request),
     )
-    return _json(History(tuple(await services.history(wanted))))
+    return answer(History(tuple(await services.history(wanted))))
 
 
 async def measurement(services: Services, request: Request) -> Response:
     """Return one stored measurement whole."""
     measurement_id: int = request.path_params["id"]
     found = await services.measurement(measurement_id) if measurement_id <= _LARGEST_ID else None
-    return _json(Problem("no such measurement"), 404) if found is None else _json(found)
+    return answer(Problem("no such measurement"), 404) if found is None else answer(found)
 
 
 async def incidents(services: Services, request: Request) -> Response:
     """Return incidents, open and closed."""
-    return _json(Incidents(tuple(await services.incidents(_limit(request)))))
+    return answer(Incidents(tuple(await services.incidents(limit_of(request)))))
 
 
 async def bad_query(_: Request, error: Exception) -> Response:
     """Answer a `BadQueryError`."""
-    return _json(Problem(str(error)), 400)
+    return answer(Problem(str(error)), 400)
 
 
-def _json(value: object, status_code: int = 200) -> Response:
+def answer(value: object, status_code: int = 200) -> Response:
+    """Return a value as JSON."""
     return Response(msgspec.json.encode(value), status_code, media_type="application/json")
 
 
-def _limit(request: Request) -> int:
-    written = request.query_params.get("limit", str(_FEW_ITEMS))
+def limit_of(request: Request, default: int = _FEW_ITEMS) -> int:
+    """Return how many items are wanted; raises BadQueryError."""
+    written = request.query_params.get("limit", str(default))
     if not (written.isascii() and written.isdigit() and len(written) <= 4 and 1 <= int(written) <= MOST_ITEMS):
         raise BadQueryError(f"limit: must be a number from 1 to {MOST_ITEMS}")
     return int(written)
 
 
-def _time(request: Request, name: str) -> datetime | None:
+def time_of(request: Request, name: str) -> datetime | None:
+    """Return an instant of the query, None if it is not there; raises BadQueryError."""
     written = request.query_params.get(name)
     if not written:
         return None
@@ -146,7 +149,7 @@ ROUTES: Final = (
             Parameter("vantage", "only from this one", _TEXT),
             Parameter("since", "the earliest start, included", _TIME),
             Parameter("until", "the latest start, not included", _TIME),
-            _LIMIT,
+            LIMIT,
         ),
         answer=History,
     ),
@@ -157,5 +160,5 @@ ROUTES: Final = (
         parameters=(Parameter("id", "of the measurement", {"type": "integer"}),),
         answer=StoredMeasurement,
     ),
-    Route("/api/v1/incidents", incidents, "Incidents, newest first", parameters=(_LIMIT,), answer=Incidents),
+    Route("/api/v1/incidents", incidents, "Incidents, newest first", parameters=(LIMIT,), answer=Incidents),
 )

@@ -4,17 +4,22 @@ import asyncio
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from monitor.model.vantage import VantageState
+from monitor.events.annotation import Calendar, span_text
+from monitor.events.deadlines import Deadline, DeadlineState, deadlines
+from monitor.events.record import RegulatoryEvent
+from monitor.events.selection import when
+from monitor.events.timeline import InForce, Span, in_force
+from monitor.model.vantage import Role, VantageState
 from monitor.model.verdict import Status
 from monitor.web.guard import CONTENT_POLICY
 from monitor.web.route import Route
@@ -32,18 +37,30 @@ _SIGNS: Final = {
 }
 _RANK: Final = {status: rank for rank, status in enumerate(_SIGNS)}
 _ROUNDS_UNTIL_STALE: Final = 3
+_MOST_SHOWN: Final = 8
+NO_EVENTS: Final = Calendar()
+
+
+class ShownEvent(NamedTuple):
+    """A regulatory event as the page shows it; `force` is None for a moment."""
+
+    event: RegulatoryEvent
+    span: Span
+    when: str
+    force: InForce | None
 
 
 async def page(services: Services, _: Request) -> Response:
     """Return the page as it is now."""
     targets = await services.targets()
-    text = await asyncio.to_thread(render, services.status(), targets)
+    text = await asyncio.to_thread(render, services.status(), targets, services.calendar)
     policy = f"{CONTENT_POLICY}; style-src '{_style_hash()}'"
     return HTMLResponse(text, headers={"Content-Security-Policy": policy})
 
 
-def render(status: DaemonStatus, targets: Sequence[TargetState]) -> str:
+def render(status: DaemonStatus, targets: Sequence[TargetState], calendar: Calendar = NO_EVENTS) -> str:
     """Return the HTML."""
+    names = {one.platform: one.platform_name for one in targets}
     ordered = sorted(
         targets,
         key=lambda one: (one.platform_name.casefold(), one.platform, _RANK[one.status], one.target, one.vantage),
@@ -62,7 +79,12 @@ def render(status: DaemonStatus, targets: Sequence[TargetState]) -> str:
             style=_style(),
             sick=[one for one in status.vantages if one.state not in {None, VantageState.ONLINE}],
             network=network_text,
+            events=latest_events(calendar, names, _countries(status), status.now),
+            due=pending_deadlines(calendar, names, _countries(status), status.now),
+            titles={name: event.name for name, event in calendar.events.items()},
+            platforms=lambda ids: ", ".join(names[one] for one in ids if one in names) or "every platform",
             ago=lambda at: duration_text(status.now - at),
+            until=lambda at: duration_text(at - status.now),
             is_stale=lambda one: (
                 one.measured_at is not None
                 and status.now - one.measured_at > timedelta(seconds=_ROUNDS_UNTIL_STALE * one.interval_seconds)
@@ -70,6 +92,45 @@ def render(status: DaemonStatus, targets: Sequence[TargetState]) -> str:
             words=lambda value: str(value).replace("_", " "),
         )
     )
+
+
+def latest_events(
+    calendar: Calendar, platforms: Container[str], countries: Collection[str], now: datetime
+) -> list[ShownEvent]:
+    """Return the latest events that concern what is measured here, newest first."""
+    shown = []
+    for event in calendar.events.values():
+        stands = when(event, calendar.events)
+        if stands is None or stands.span is None or not _concerns(event, platforms, countries):
+            continue
+        span = stands.span
+        force = None if span.start is span.end else in_force(span, now)
+        shown.append(ShownEvent(event, span, span_text(event, span), force))
+    shown.sort(key=lambda one: (one.span.start.interval.earliest, one.event.id), reverse=True)
+    return shown[:_MOST_SHOWN]
+
+
+def pending_deadlines(
+    calendar: Calendar, platforms: Container[str], countries: Collection[str], now: datetime
+) -> list[Deadline]:
+    """Return the next deadlines that concern what is measured here, the first due first."""
+    return [
+        one
+        for one in deadlines(calendar.events, now)
+        if one.state is DeadlineState.PENDING and _concerns(calendar.events[one.event], platforms, countries)
+    ][:_MOST_SHOWN]
+
+
+def _concerns(event: RegulatoryEvent, platforms: Container[str], countries: Collection[str]) -> bool:
+    """Tell whether an event names a platform measured here, or none, and a country measured from, or none."""
+    is_ours = not event.platforms or any(one.id in platforms for one in event.platforms)
+    is_here = not event.countries or not countries or not set(countries).isdisjoint(event.countries)
+    return is_ours and is_here
+
+
+def _countries(status: DaemonStatus) -> set[str]:
+    tests = [one for one in status.vantages if one.role is not Role.CONTROL]
+    return {country for one in tests if (country := one.country or one.network.country)}
 
 
 def duration_text(duration: timedelta) -> str:

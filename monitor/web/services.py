@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from monitor.events.annotation import Calendar
 from monitor.exporter.exporter import Exporter
 from monitor.model.measurement import Recording
 from monitor.model.outcome import Incident
@@ -78,6 +79,7 @@ class WebSettings:
     token: str | None = field(default=None, repr=False)
     hosts: frozenset[str] | None = None  # names that the Host header may carry; None: any. See `guard.hosts_of`
     allow_hosts: tuple[str, ...] = ()
+    allow_origins: frozenset[str] = frozenset()  # sites whose pages may read the API in a browser
     probe_seconds: float = 45.0  # the longest that a measurement for `/probe` may take
     timeout_offset_seconds: float = 0.5
 
@@ -112,6 +114,15 @@ class Services(Protocol):
     @property
     def vantages(self) -> Collection[str]:
         """Names of the vantages that `/probe` may ask for."""
+        ...
+
+    @property
+    def calendar(self) -> Calendar:
+        """The regulatory events."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
         ...
 
     def is_ready(self) -> bool:

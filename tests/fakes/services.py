@@ -1,9 +1,10 @@
 """A daemon for the web side that answers from a script."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
+from monitor.events.annotation import Calendar
 from monitor.exporter.exporter import Exporter
 from monitor.model.measurement import Recording
 from monitor.model.outcome import Incident
@@ -20,6 +21,7 @@ from monitor.web.services import (
     VantageHealth,
     WebSettings,
 )
+from tests.fakes.events import CALENDAR
 from tests.fakes.outcomes import ACCESSIBLE, ISP, LAHORE, NOW, X_HOME, recording
 
 STORE: Final = StoreHealth(
@@ -74,6 +76,7 @@ class ScriptedServices:
         reload_answer: tuple[bool, str] = (True, "The configuration is in use."),
         stored: Sequence[HistoryRow] = (),
         incidents: Sequence[Incident] = (),
+        calendar: Calendar = CALENDAR,
     ) -> None:
         self.settings = settings or WebSettings()
         self.vantages = (LAHORE.name,)
@@ -86,6 +89,10 @@ class ScriptedServices:
         self._reload_answer = reload_answer
         self._stored = stored
         self._incidents = incidents
+        self.calendar = calendar
+
+    def now(self) -> datetime:
+        return NOW
 
     def is_ready(self) -> bool:
         return self._status.is_ready

@@ -18,7 +18,7 @@ CLOSED = [route for route in ROUTES if route.path not in PUBLIC]
 
 
 def filled(path: str) -> str:
-    return path.replace("{id:int}", "1")
+    return path.replace("{id:int}", "1").replace("{event}", "x-block-2026")
 
 
 @pytest.mark.parametrize("route", CLOSED, ids=lambda route: route.path)
