@@ -3,7 +3,7 @@
 from typing import Final
 
 from dashboards.source.queries import Query, chosen, sql
-from dashboards.source.records import DAY_MS, MECHANISMS
+from dashboards.source.records import DAY_MS, MECHANISMS, web
 
 WINDOW_MS: Final = 7 * DAY_MS
 EVENT: Final = "(SELECT * FROM event WHERE id = '${event}')"
@@ -112,6 +112,6 @@ def dates() -> Query:
 def sources() -> Query:
     """Return what the record rests on."""
     return sql(
-        """SELECT publisher AS publisher, title AS title, url AS url, kind AS kind, published AS published,
-        quote AS quote FROM event_source WHERE event_id = '${event}' ORDER BY published, source_id"""
+        f"""SELECT publisher AS publisher, title AS title, {web("url")} AS url, kind AS kind, published AS published,
+        quote AS quote FROM event_source WHERE event_id = '${{event}}' ORDER BY published, source_id"""
     )

@@ -21,13 +21,16 @@ Row = tuple[int, Sequence[tuple[Panel, int]]]  # height, and panels with their w
 # Grafana colours annotations by query, not by event.
 GROUPS: Final = {
     "Blocks": ("#E0433A", ("block", "throttle", "shutdown")),
-    "Restorations": ("#4393C3", ("unblock",)),
+    "Openings and restorations": ("#4393C3", ("unblock", "opening")),
     "Court orders": ("#B5489A", ("court_order",)),
     "Rules and orders": (
         "#E69F00",
         ("statute", "rules", "notification", "directive", "licence", "deadline", "consultation", "infrastructure"),
     ),
     "Statements and letters": ("#808080", ("statement", "letter")),
+    # What was said and what sources disagree about: never the end of an event's own region.
+    "Claims and planned ends": ("#A0A0A0", ("claim",)),
+    "Dates in dispute": ("#F4A6A0", ("disputed",)),
 }
 
 
@@ -140,7 +143,7 @@ def event() -> builder.QueryVariable:
     """Return the variable `event`: titles to choose from, ids as values."""
     query = sql(
         """SELECT date(starts_at / 1000, 'unixepoch') || ' ' || title AS __text, id AS __value
-        FROM event ORDER BY starts_at DESC"""
+        FROM event WHERE id IN (SELECT id FROM event_annotation) ORDER BY starts_at DESC"""
     )
     return (
         builder.QueryVariable("event")
@@ -163,7 +166,6 @@ def annotations(variables: set[str]) -> list[cog_builder.Builder[model.Annotatio
     found: list[cog_builder.Builder[model.AnnotationQuery]] = [
         _annotation(name, colour, _events(kinds, variables)) for name, (colour, kinds) in GROUPS.items()
     ]
-    found.append(_annotation("Claims and planned ends", "#808080", _claims(variables)))
     found.append(_annotation("Incidents measured here", "#8B1A1A", _incidents(variables)))
     by_http = Query(
         INFINITY,
@@ -201,26 +203,10 @@ def _events(kinds: Sequence[str], variables: set[str]) -> Query:
     return sql(
         f"""SELECT time, max(time, coalesce(time_end, {NOW})) AS timeEnd, title, text, tags, id FROM event_annotation
         WHERE time <= $__to / 1000 AND coalesce(time_end, {END_OF_TIME}) >= $__from / 1000 AND kind IN ({listed})
-        {_where(variables)} ORDER BY time""",
+        {_where(variables)} GROUP BY id ORDER BY time""",
         "time",
         "timeEnd",
         ref="Events",
-    )
-
-
-def _claims(variables: set[str]) -> Query:
-    """Ask for what was said to have ended, taken back or planned: never the end of an event's region."""
-    return sql(
-        f"""SELECT d.earliest / 1000 AS time, d.latest / 1000 AS timeEnd,
-        replace(d.phase, '_', ' ') || ': ' || e.title AS title,
-        'A statement, not a measured change (' || d.precision || ' precision, ' || d.time_zone || ').' AS text,
-        'claim,' || d.phase AS tags, e.id || '/' || d.ordinal AS id
-        FROM event_date d JOIN event e ON e.id = d.event_id
-        WHERE d.phase IN ('claimed_lifted', 'retracted', 'planned_end')
-        AND d.earliest <= $__to AND d.latest >= $__from {_where(variables, "e.")} ORDER BY d.earliest""",
-        "time",
-        "timeEnd",
-        ref="Claims",
     )
 
 

@@ -18,7 +18,7 @@ MEASURED_NETWORKS: Final = f"""(SELECT count(DISTINCT d.asn) FROM detector d JOI
     WHERE pp.name = i.platform AND coalesce(v.country, i.country) = i.country
     AND d.updated_at >= coalesce(i.closed_at, {NOW} * 1000) - {DAY_MS})"""
 AFFECTED_NETWORKS: Final = """(SELECT count(DISTINCT d.asn) FROM json_each(i.all_members) m
-    JOIN target t ON t.name = json_extract(m.value, '$[0]') JOIN vantage v ON v.name = json_extract(m.value, '$[1]')
+    JOIN target t ON t.name = m.value ->> 0 JOIN vantage v ON v.name = m.value ->> 1
     JOIN detector d ON d.target_id = t.id AND d.vantage_id = v.id
     WHERE d.state = 'not_accessible' OR i.closed_at IS NOT NULL)"""
 MECHANISMS: Final = "(SELECT group_concat(value, ', ') FROM json_each(i.mechanisms))"
@@ -40,7 +40,7 @@ def sentences() -> Query:
     start = "i.started_before / 1000, 'unixepoch'"
     return sql(
         f"""WITH open AS (
-            SELECT i.*, coalesce(p.title, i.platform) AS name
+            SELECT i.*, coalesce(p.title, i.platform) AS name, {LAST_MEASURED} AS last
             FROM incident i LEFT JOIN platform p ON p.name = i.platform WHERE i.closed_at IS NULL AND {HERE}),
         seen AS (
             SELECT count(DISTINCT t.platform_id) AS platforms, count(DISTINCT d.asn) AS networks,
@@ -54,7 +54,7 @@ def sentences() -> Query:
             || date({start}) || ' (day '
             || CAST(julianday(date('now')) - julianday(date({start})) + 1 AS INTEGER) || '): '
             || coalesce({MECHANISMS} || ' ', '') || 'on ' || {AFFECTED_NETWORKS} || ' of ' || {MEASURED_NETWORKS}
-            || ' networks measured; last measurement ' || coalesce({ago(LAST_MEASURED)}, 'unknown') || '.' AS sentence
+            || ' networks measured; last measurement ' || coalesce({ago("i.last")}, 'unknown') || '.' AS sentence
         FROM open i
         UNION ALL
         SELECT CASE WHEN platforms = 0 THEN 'Not measured in the last 24 hours.'
@@ -62,6 +62,11 @@ def sentences() -> Query:
             || ' networks in the last 24 hours; last measurement ' || {ago("last")} || '.' END
         FROM seen WHERE NOT EXISTS (SELECT 1 FROM open)"""
     )
+
+
+def web(column: str) -> str:
+    """Return an SQL text: an address that a browser may be led to, nothing for any other scheme."""
+    return f"CASE WHEN {column} LIKE 'https://%' OR {column} LIKE 'http://%' THEN {column} END"
 
 
 def incidents() -> Query:
@@ -101,14 +106,16 @@ def transitions() -> Query:
 def events() -> Query:
     """Return the events that overlap the time range, newest first, with a source."""
     return sql(
-        f"""SELECT e.starts_at / 1000 AS "date", e.ends_at / 1000 AS "until", e.kind AS kind, e.title AS title,
-        e.country AS country, e.platform AS platform, s.publisher AS source, s.url AS url, e.id AS id,
-        e.starts_at - 14 * {DAY_MS} AS from_ms, e.starts_at + 14 * {DAY_MS} AS to_ms
-        FROM event e LEFT JOIN event_source s ON s.event_id = e.id AND s.source_id = (
-            SELECT min(source_id) FROM event_source WHERE event_id = e.id)
-        WHERE e.starts_at <= $__to AND coalesce(e.ends_at, {END_OF_TIME}) >= $__from
-        AND {chosen("e.country", "country", or_null=True)} AND {chosen("e.platform", "platform", or_null=True)}
-        ORDER BY e.starts_at DESC LIMIT {MOST_ROWS}""",
+        f"""SELECT a.time AS "date", a.time_end AS "until", e.kind AS kind, e.title AS title,
+        group_concat(DISTINCT a.country) AS country, group_concat(DISTINCT a.platform) AS platform,
+        s.publisher AS source, {web("s.url")} AS url, e.id AS id,
+        a.time * 1000 - 14 * {DAY_MS} AS from_ms, a.time * 1000 + 14 * {DAY_MS} AS to_ms
+        FROM event e JOIN event_annotation a ON a.id = e.id
+        LEFT JOIN event_source s ON s.event_id = e.id AND s.source_id = (
+            SELECT source_id FROM event_source WHERE event_id = e.id ORDER BY url IS NULL, source_id LIMIT 1)
+        WHERE a.time <= $__to / 1000 AND coalesce(a.time_end * 1000, {END_OF_TIME}) >= $__from
+        AND {chosen("a.country", "country", or_null=True)} AND {chosen("a.platform", "platform", or_null=True)}
+        GROUP BY e.id ORDER BY a.time DESC LIMIT {MOST_ROWS}""",
         "date",
         "until",
     )
