@@ -74,7 +74,8 @@ def _runs() -> Panel:
         "Runs active now, and runs per second that were left out.",
         prom("sum by (instance) (monitor_runs_in_flight)", "active at {{instance}}"),
         prom(
-            "sum by (instance) (rate(monitor_runs_skipped_total[$__rate_interval]))",
+            "sum by (instance) (rate(monitor_runs_skipped_total[$__rate_interval]))"
+            " or 0 * max by (instance) (monitor_build_info)",
             "left out per second at {{instance}}",
             "B",
         ),

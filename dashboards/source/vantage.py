@@ -104,7 +104,9 @@ def _deep_runs_and_runs_left_out() -> Panel:
         "before was still active or the program too busy.",
         prom(f"sum by (vantage) (rate(monitor_deep_runs_total{{{HERE}}}[$__rate_interval]))", "deep at {{vantage}}"),
         prom(
-            f"sum by (vantage) (rate(monitor_runs_skipped_total{{{HERE}}}[$__rate_interval]))",
+            # A run left out makes the series; until then there is nothing to count.
+            f"sum by (vantage) (rate(monitor_runs_skipped_total{{{HERE}}}[$__rate_interval]))"
+            f" or 0 * max by (vantage) (access_vantage_online{{{HERE}}})",
             "left out at {{vantage}}",
             "B",
         ),

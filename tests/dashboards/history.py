@@ -24,6 +24,7 @@ def simulate(db: sqlite3.Connection) -> None:
     """Put the history beside what is in a database."""
     onset, end = (int(at.timestamp()) * 1000 for at in (ONSET, END))
     with db:
+        db.execute("BEGIN")
         db.execute("INSERT INTO platform (id, name, title) VALUES (100, 'x', 'X')")
         db.execute("INSERT INTO target (id, name, platform_id) VALUES (100, 'x-home', 100)")
         db.executemany(

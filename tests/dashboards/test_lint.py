@@ -121,7 +121,7 @@ def target_counter_agg(board: Board) -> Found:
             if isinstance(node, promql_parser.Call) and node.func.name in {"rate", "irate", "increase"}
             for argument in node.args
         }
-        used = {node.name for node in nodes(parsed) if isinstance(node, promql_parser.VectorSelector)}
+        used = {str(node.name) for node in nodes(parsed) if isinstance(node, promql_parser.VectorSelector)}
         if any(name.endswith("_total") for name in used - rated):
             yield title, "a bare counter"
 

@@ -91,8 +91,8 @@ def test_every_expression_returns_data(scene: Scene) -> None:
 
 
 def test_every_rule_is_evaluated_and_the_block_is_told(scene: Scene) -> None:
-    for rule in rules("record"):
-        scene.daemon.wait_for(lambda name=rule["record"]: scene.prometheus.now(name))
+    names = [rule["record"] for rule in rules("record")]
+    scene.daemon.wait_for(lambda: all(scene.prometheus.now(name) for name in names))
     for rule in rules("alert"):
         scene.prometheus.now(rule["expr"])
 

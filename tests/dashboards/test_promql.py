@@ -72,7 +72,7 @@ def nodes(expr: Any) -> Iterator[Any]:
 def selectors(expr: Any) -> Iterator[tuple[str, dict[str, str]]]:
     for node in nodes(expr):
         if isinstance(node, promql_parser.VectorSelector):
-            yield node.name, {matcher.name: matcher.value for matcher in node.matchers.matchers}
+            yield str(node.name), {matcher.name: matcher.value for matcher in node.matchers.matchers}
 
 
 def made_labels(expr: Any) -> set[str]:

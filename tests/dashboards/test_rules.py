@@ -18,7 +18,7 @@ from tests.dashboards.test_promql import nodes, selectors
 
 RULES = FOLDER / "prometheus"
 SCRAPE_SECONDS = 30
-MINUTES = {"m": 60, "h": 3600, "d": 86400}
+SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 
 def rules(kind: str) -> Iterator[dict[str, Any]]:
@@ -36,8 +36,7 @@ def run(*command: str) -> None:
 
 
 def seconds(duration: str) -> int:
-    number, unit = re.fullmatch(r"(\d+)([mhd])", duration).groups()  # type: ignore[union-attr] - a failure is the test's
-    return int(number) * MINUTES[unit]
+    return int(duration[:-1]) * SECONDS[duration[-1]]
 
 
 def test_promtool_takes_the_configuration_and_every_rule() -> None:
@@ -94,6 +93,8 @@ def test_names_are_unique_and_every_alert_has_a_unit_test() -> None:
 def test_a_recorded_name_says_level_metric_and_operation(rule: dict[str, Any]) -> None:
     level, _, _ = rule["record"].split(":")
     parsed = promql_parser.parse(rule["expr"])
+    assert isinstance(parsed, promql_parser.AggregateExpr)
+    assert parsed.modifier is not None
     assert level.split("_") == list(parsed.modifier.labels)
 
 
