@@ -6,19 +6,21 @@ from grafana_foundation_sdk.models import units
 from dashboards.source import records
 from dashboards.source.frame import country, dashboard, platform
 from dashboards.source.panels import Panel, history, number, rows, sentence, words
-from dashboards.source.queries import CHOSEN, FRESH, networks, prom, prom_now, status_codes
+from dashboards.source.queries import CHOSEN, FRESH, platform_codes, prom, prom_now
 
 EXPLANATION = """\
 - **blocked**: the network prevents access. **withheld**: the platform's own genuine server refuses this place.
   **down everywhere**: it fails from the control too. **cannot tell**: we looked and could not decide.
 - **not measured**: nobody looked, so nothing is said. No panel turns silence into "accessible".
-- A row is red if *any* target of the platform is blocked on *any* network measured; the table says on how many.
+- A platform's row follows its own rule for targets and networks. One network that differs may not turn it: the
+  panel "Networks with a block" and the table say on how many.
 - Networks without a vantage are not in here at all: a national figure cannot be read from it.
 - Times are UTC. An event "coincides with" a change; nothing here says that one caused the other.
 """
 
 
 AGE = f"time() - max(access_last_measurement_timestamp_seconds{{{CHOSEN}}})"
+BLOCKED = f'max by (platform, country) (access_platform_networks{{{CHOSEN},status="blocked"}}) > 0'
 MEASURED = f"count(max by (asn) (access_target_status{{{CHOSEN}}} {FRESH}))"
 
 
@@ -26,7 +28,7 @@ def _in_one_sentence() -> Panel:
     return sentence(
         "In one sentence",
         "One line for each open incident, with the networks it rests on. Without any, what that "
-        'rests on. "Not MEASURED" if there is neither. From the database.',
+        'rests on. "Not measured" if there is neither. From the database.',
         records.sentences(),
     )
 
@@ -55,7 +57,7 @@ def _open_incidents() -> Panel:
 
 def _networks_measured() -> Panel:
     return number(
-        "Networks MEASURED",
+        "Networks measured",
         "Networks with a measurement not older than three intervals. None if nobody measures.",
         prom_now(MEASURED),
     )
@@ -74,9 +76,9 @@ def _newest_measurement() -> Panel:
 def _platforms_by_country() -> Panel:
     return history(
         "Platforms by country",
-        "The gravest status that any target of the platform had on any network of the country "
-        'within the cell; "not MEASURED" for a day after the last measurement, then empty.',
-        prom(status_codes("platform, country"), "{{platform}} in {{country}}"),
+        "How each platform stood as a whole in the country, by its own rule for targets and networks; the gravest "
+        'within the cell. "Not measured" for a day after it was last known, then empty.',
+        prom(platform_codes(), "{{platform}} in {{country}}"),
     )
 
 
@@ -98,7 +100,7 @@ def _incidents() -> Panel:
 def _regulatory_events() -> Panel:
     return rows(
         "Regulatory events",
-        "Events on record that touch the time range, also those before anything was MEASURED. A "
+        "Events on record that touch the time range, also those before anything was measured. A "
         "title leads to the event's dashboard, a source to what was published.",
         records.events(),
         times=("date", "until"),
@@ -121,8 +123,8 @@ def _how_to_read_this() -> Panel:
 def _networks_with_a_block() -> Panel:
     return number(
         "Networks with a block",
-        "Networks on which some target of the platform is blocked now. None where there is no block.",
-        prom_now(networks("blocked"), "{{platform}} in {{country}}"),
+        "Networks on which the platform as a whole is blocked now. None where there is no such network.",
+        prom_now(BLOCKED, "{{platform}} in {{country}}"),
         named=True,
         alarm_from=1,
     )

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models import units
 from dashboards.source import frame, records
 from dashboards.source.panels import Panel, chart, number, rows, sentence, timeline
 from dashboards.source.queries import CHOSEN, FRESH, layer_codes, prom, prom_now, status_codes
-from dashboards.source.statuses import LAYERS, NOT_MEASURED, STATUSES
+from dashboards.source.statuses import LAYERS, NOT_MEASURED, NOT_SEEN, STATUSES
 
 COLOURS = {str(status): look.colour for status, look in STATUSES.items()} | {"not measured": NOT_MEASURED.colour}
 
@@ -49,9 +49,9 @@ def _status_by_vantage() -> Panel:
 def _mechanisms_by_vantage() -> Panel:
     return timeline(
         "Mechanisms by vantage",
-        "The layer that is interfered with, one row for each mechanism seen. Empty where none is.",
+        "The layer that is interfered with, one row for each mechanism seen. Not seen: for a day after it was.",
         prom(layer_codes("vantage, asn, mechanism"), "{{mechanism}} at {{vantage}} (AS{{asn}})"),
-        tuple(LAYERS.values()),
+        (NOT_SEEN, *LAYERS.values()),
     )
 
 
@@ -69,7 +69,7 @@ def _share_of_targets_accessible() -> Panel:
 def _targets_interfered_with_by_layer() -> Panel:
     return chart(
         "Targets interfered with, by layer",
-        "Targets, each from one vantage, by the layer of their MECHANISMS. Empty where there is none.",
+        "Targets, each from one vantage, by the layer of their mechanisms. Empty where there is none.",
         prom(f"count by (layer) ({MECHANISMS})", "{{layer}}"),
         stacked=True,
         colours={name: look.colour for name, look in LAYERS.items()},

@@ -80,26 +80,39 @@ def chosen(column: str, variable: str, *, or_null: bool = False) -> str:
     return f"({column} IS NULL OR {here})" if or_null else f"({here})"
 
 
-def status_codes(by: str, selector: str = CHOSEN) -> str:
-    """Return the gravest status of each step as a number; 0 for a day after the last measurement."""
-    terms = " or ".join(
-        f'{look.code} * (max_over_time(access_target_status{{{selector},status="{status}"}}[$__interval]) == 1)'
+def status_codes(by: str) -> str:
+    """Return the gravest status of targets in each step as a number; 0 for a day after the last measurement."""
+    known = f"0 * max by ({by}) (present_over_time(access_target_status{{{CHOSEN}}}[1d]))"
+    return f"max by ({by}) (({_codes('access_target_status')}) {FRESH}) or {known}"
+
+
+def platform_codes() -> str:
+    """Return the gravest status of platforms in each step as a number; 0 for a day after it was last known.
+
+    The daemon rolls targets and networks up by the platform's own rule, and leaves out what is stale.
+    """
+    known = f"0 * max by (platform, country) (present_over_time(access_platform_status{{{CHOSEN}}}[1d]))"
+    return f"max by (platform, country) ({_codes('access_platform_status')}) or {known}"
+
+
+def _codes(metric: str) -> str:
+    return " or ".join(
+        f'{look.code} * (max_over_time({metric}{{{CHOSEN},status="{status}"}}[$__interval]) == 1)'
         for status, look in STATUSES.items()
     )
-    known = f"0 * max by ({by}) (present_over_time(access_target_status{{{selector}}}[1d]))"
+
+
+def layer_codes(by: str) -> str:
+    """Return the layer of each mechanism seen in a step as a number; 0 for a day after it was last seen."""
+    terms = " or ".join(
+        f'{look.code} * max_over_time(access_target_mechanism{{{CHOSEN},mechanism=~"{layer}[.].+"}}[$__interval])'
+        for layer, look in LAYERS.items()
+    )
+    known = f"0 * max by ({by}) (present_over_time(access_target_mechanism{{{CHOSEN}}}[1d]))"
     return f"max by ({by}) (({terms}) {FRESH}) or {known}"
 
 
-def layer_codes(by: str, selector: str = CHOSEN) -> str:
-    """Return the layer of each mechanism seen in a step as a number; 0 for a day after it was last seen."""
-    terms = " or ".join(
-        f'{look.code} * max_over_time(access_target_mechanism{{{selector},mechanism=~"{layer}[.].+"}}[$__interval])'
-        for layer, look in LAYERS.items()
-    )
-    return f"max by ({by}) (({terms}) {FRESH})"
-
-
-def networks(status: str, selector: str = CHOSEN) -> str:
-    """Return on how many networks a platform has this status (a regular expression) at some target."""
-    series = f'access_target_status{{{selector},status=~"{status}"}} == 1 {FRESH}'
-    return f"count by (platform, country) (max by (platform, country, asn) ({series}))"
+def online_codes(selector: str) -> str:
+    """Return 2 for a vantage that is online, 1 for one that is not, 0 for a day after anything was known of it."""
+    known = f"0 * max by (vantage) (present_over_time(access_vantage_online{{{selector}}}[1d]))"
+    return f"1 + min by (vantage) (min_over_time(access_vantage_online{{{selector}}}[$__interval])) or {known}"

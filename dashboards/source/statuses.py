@@ -39,7 +39,8 @@ LAYERS: Final = {
     "quic": Look(5, "quic", "#56B4E9"),
     "throughput": Look(6, "throughput", "#009E73"),
 }
-ONLINE: Final = (Look(0, "not online", "#808080"), Look(1, "online", "#4393C3"))
+NOT_SEEN: Final = Look(0, "not seen", NOT_MEASURED.colour)
+ONLINE: Final = (NOT_MEASURED, Look(1, "not online", "#808080"), Look(2, "online", "#4393C3"))
 YES_NO: Final = (Look(0, "no", "#E0433A"), Look(1, "yes", "#4393C3"))
 
 

@@ -5,7 +5,7 @@ from grafana_foundation_sdk.models import units
 
 from dashboards.source import frame
 from dashboards.source.panels import Panel, chart, number, rows, timeline
-from dashboards.source.queries import prom, prom_now, prom_table
+from dashboards.source.queries import online_codes, prom, prom_now, prom_table
 from dashboards.source.statuses import ONLINE, STATUSES
 
 HERE = 'vantage=~"$vantage"'
@@ -30,7 +30,7 @@ def _online() -> Panel:
     return number(
         "Online",
         "Whether the latest sanity checks found the vantage online. While one is not, its verdicts are inconclusive.",
-        prom_now(f"min by (vantage) (access_vantage_online{{{HERE}}})", "{{vantage}}"),
+        prom_now(online_codes(HERE), "{{vantage}}"),
         named=True,
         looks=ONLINE,
     )
@@ -58,8 +58,8 @@ def _controls_online() -> Panel:
 def _online_over_time() -> Panel:
     return timeline(
         "Online over time",
-        "Sanity checks of each vantage. Empty where nobody looked.",
-        prom(f"min by (vantage) (min_over_time(access_vantage_online{{{HERE}}}[$__interval]))", "{{vantage}}"),
+        'What the sanity checks of each vantage found. "Not measured" for a day after the last, then empty.',
+        prom(online_codes(HERE), "{{vantage}}"),
         ONLINE,
     )
 

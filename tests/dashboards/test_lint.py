@@ -229,6 +229,8 @@ class TestEachDashboard:
                 custom = panel["fieldConfig"]["defaults"]["custom"]
                 assert custom["insertNulls"] > 0
                 assert custom["spanNulls"] is False
+                # What ends must say so, or its last state is drawn until then.
+                assert all(" or 0 * max by " in target["expr"] for target in panel["targets"])
 
     def test_a_status_looks_the_same_everywhere(self, name: str) -> None:
         looks = {
