@@ -208,3 +208,19 @@ def test_the_sentence_states_its_denominator_and_its_age(scene: Scene) -> None:
     assert "is blocked in PK since" in said
     assert "tls.reset.sni on 1 of 1 networks measured; last measurement less than a minute ago." in said
     assert nothing == "Not measured in the last 24 hours."
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_events_over_http_have_what_the_annotation_reads(scene: Scene, board: str) -> None:
+    (one,) = (found for found in BOARDS[board]["annotations"]["list"] if found["name"] == "Events by HTTP")
+    # Beside the queries of the database it would draw everything twice.
+    assert one["enable"] is False
+    september = {"${__from}": history.ms("2024-09-01"), "${__to}": history.ms("2024-10-01")}
+    answer = scene.daemon.get(filled(one["target"]["url"], september))
+    assert answer.status_code == 200
+    drawn = {mark["id"]: mark for mark in answer.json()}
+    assert "pk-x-block-2024" in drawn
+    for mark in drawn.values():
+        assert {column["selector"] for column in one["target"]["columns"]} <= mark.keys()
+        assert 0 < mark["time"] <= mark["timeEnd"]
+        assert all(isinstance(mark[key], int) for key in ("time", "timeEnd"))
