@@ -15,13 +15,13 @@ from monitor.events.record import Kind, Phase, SourceKind
 
 _ASKED = (
     ("id", "Id of the event (small letters, digits, hyphens; never used again)", None),
-    ("kind", "Kind", click.Choice([*Kind])),
+    ("kind", "Kind", click.Choice([one.value for one in Kind])),
     ("title", "Title, in English", None),
-    ("phase", "What is dated", click.Choice([*Phase])),
+    ("phase", "What is dated", click.Choice([one.value for one in Phase])),
     ("on", "When (2026, 2026-11, 2026-11-27 or 2026-11-27T22:00)", None),
     ("tz", "Time zone of the place", None),
     ("publisher", "Who tells it (publisher)", None),
-    ("source_kind", "What the publisher is", click.Choice([*SourceKind])),
+    ("source_kind", "What the publisher is", click.Choice([one.value for one in SourceKind])),
     ("source_title", "Title of the page or paper", None),
     ("url", "Its address", None),
 )

@@ -32,10 +32,7 @@ def sheet(event: RegulatoryEvent, due: Sequence[Deadline]) -> list[str]:
     for title, entries in (
         ("Claims", [_claim(one.what, one.by, one.source, one.retracted_by, publishers) for one in event.claims]),
         ("Claimed causes", [f"{one.claimed}, says {one.by} ({publishers[one.source]})" for one in event.causes]),
-        (
-            "Deadlines",
-            [f"{one.obligation}: {one.what}, {instant(one.interval.latest)}, {one.state} ({one.base})" for one in due],
-        ),
+        ("Deadlines", [_due(one) for one in due]),
         ("Sources", [f"{one.id}: {one.publisher}, {one.title}, {one.url or one.document}" for one in event.sources]),
     ):
         if entries:

@@ -25,7 +25,7 @@ _FILTERS = (
         "--kind",
         "kinds",
         multiple=True,
-        type=click.Choice([*Kind]),
+        type=click.Choice([one.value for one in Kind]),
         metavar="KIND",
         help="Only these; may be repeated.",
     ),

@@ -1,6 +1,7 @@
 """`monitor events`: regulatory events that stand beside the measurements."""
 
 import ipaddress
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -118,19 +119,23 @@ def check_command(ctx: click.Context, files: Sequence[Path], *, config_path: Pat
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Where the file goes; by default "
               "the first folder of events.files, or `events` beside the configuration.")  # fmt: skip
 @click.option("--id", "id", metavar="ID", help="Id, and the name of the file.")
-@click.option("--kind", type=click.Choice([*Kind]), metavar="KIND", help="What was done.")
+@click.option("--kind", type=click.Choice([one.value for one in Kind]), metavar="KIND", help="What was done.")
 @click.option("--title", help="In English.")
 @click.option("--summary", help="A few sentences, in English.")
-@click.option("--status", type=click.Choice([*EventStatus]), metavar="STATUS", help="How the matter stands.")
+@click.option(
+    "--status", type=click.Choice([one.value for one in EventStatus]), metavar="STATUS", help="How the matter stands."
+)
 @click.option("--country", "countries", multiple=True, metavar="CC", help="May be repeated.")
 @click.option("--platform", "platforms", multiple=True, metavar="ID", help="May be repeated.")
 @click.option("--authority", "authorities", multiple=True, metavar="NAME=ROLE", help="May be repeated.")
-@click.option("--phase", type=click.Choice([*Phase]), metavar="PHASE", help="What is dated.")
+@click.option("--phase", type=click.Choice([one.value for one in Phase]), metavar="PHASE", help="What is dated.")
 @click.option("--on", metavar="WHEN", help="2026, 2026-11, 2026-11-27 or 2026-11-27T22:00, in the zone.")
 @click.option("--date", "dates", multiple=True, metavar="PHASE=WHEN", help="A further date; may be repeated.")
 @click.option("--tz", metavar="ZONE", help="Zone of the dates, such as Asia/Karachi.")
 @click.option("--publisher", help="Of the source.")
-@click.option("--source-kind", type=click.Choice([*SourceKind]), metavar="KIND", help="What the publisher is.")
+@click.option(
+    "--source-kind", type=click.Choice([one.value for one in SourceKind]), metavar="KIND", help="What the publisher is."
+)
 @click.option("--source-title", help="Of the page or paper.")
 @click.option("--url", help="Of the source.")
 @click.option("--tag", "tags", multiple=True, help="May be repeated.")
@@ -176,9 +181,8 @@ def export_command(*, config_path: Path, form: str, **filters: Any) -> None:
         parts = event_history(found, calendar.events, SystemClock().now())
     else:
         parts = _TEXT_FORMATS[form](found, calendar.events)
-    out = click.get_binary_stream("stdout")
     for part in parts:
-        out.write(part.encode())
+        sys.stdout.buffer.write(part.encode())
 
 
 @command.command("push-grafana")
@@ -280,6 +284,4 @@ def _refuse_exposed(url: str, *, insecure: bool) -> None:
     with suppress(ValueError):
         is_loopback = is_loopback or ipaddress.ip_address(host).is_loopback
     if parts.scheme == "http" and not is_loopback and not insecure:
-        raise click.UsageError(
-            "plain http shows the token to the network; use https, or --insecure on a line you trust"
-        )
+        raise click.UsageError("plain http shows the token to others; use https, or --insecure on a line you trust")

@@ -30,8 +30,9 @@ from monitor.detect.cusum import step
 from monitor.detect.incidents import apply
 from monitor.model.address import is_address
 from monitor.model.measurement import FollowUp, Limits, Measurement, Recording, Request
-from monitor.model.observation import DnsObservation, Purpose
+from monitor.model.observation import DnsObservation, Purpose, TlsObservation
 from monitor.model.outcome import Outcome
+from monitor.model.place import Place
 from monitor.model.seams import Clock, Vantage, VantageError
 from monitor.model.target import Target
 from monitor.model.vantage import VantageCheck, VantageState
@@ -168,6 +169,21 @@ class Pipeline:
             for address in one.addresses
         }
         return {address: number for address in addresses if (number := table.number(address)) is not None}
+
+    def _served_from(self, measurement: Measurement) -> tuple[Place, ...]:
+        """Return where the servers are that proved with a trusted certificate to be the target's own.
+
+        An address that a resolver merely tells may be a lie, and would look like a platform that moved its servers.
+        """
+        table = self._settings.asn_table
+        if table is None:
+            return ()
+        proved = {
+            one.address
+            for one in measurement.observations
+            if isinstance(one, TlsObservation) and one.purpose is Purpose.PATH and one.hop == 0 and one.verified
+        }
+        return tuple(sorted({place for address in proved if (place := table.place(address)) is not None}))
 
     def _host_slot(self, target: Target, vantage: Vantage) -> asyncio.Semaphore:
         """Return what bounds the measurements of one host from one vantage; it lives as long as somebody waits."""
@@ -308,6 +324,7 @@ class Pipeline:
         return Outcome(
             recording=run.recording,
             verdict=verdict_on(facts),
+            served_from=self._served_from(run.recording.measurement),
             control_ids=run.control_ids,
             isolation_id=facts.isolation.measurement.id if facts.isolation else None,
             state_before=context.state_before,

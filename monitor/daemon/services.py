@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,10 +11,11 @@ import monitor
 from monitor.classify.rules import RULES_VERSION
 from monitor.events.annotation import Calendar
 from monitor.model.outcome import Incident
+from monitor.model.place import Place
 from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.verdict import Reason, Status, Verdict
-from monitor.store.reader import HistoryRow, StoredMeasurement
+from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.web.guard import hosts_of
 from monitor.web.services import (
     DaemonStatus,
@@ -27,6 +28,10 @@ from monitor.web.services import (
 
 if TYPE_CHECKING:
     from monitor.daemon.application import Daemon
+
+
+_LATELY = timedelta(days=2)
+_MOST_PLACES = 10_000
 
 
 class DaemonServices:
@@ -96,6 +101,7 @@ class DaemonServices:
     async def targets(self) -> Sequence[TargetState]:
         """Return every configured target at every vantage that measures it."""
         station = self._daemon.station
+        served = await asyncio.to_thread(self._served_lately)
         latest = {(one.target, one.vantage): one for one in await asyncio.to_thread(self._daemon.reader.latest, None)}
         states = []
         for key, assignment in station.assignments.items():
@@ -107,6 +113,7 @@ class DaemonServices:
                 url=assignment.target.url,
                 vantage=assignment.vantage_name,
                 interval_seconds=assignment.interval_seconds,
+                served_from=served.get(key, ()),
             )
             if known := latest.get(key):
                 state = msgspec.structs.replace(
@@ -139,6 +146,19 @@ class DaemonServices:
     async def measurement(self, measurement_id: int) -> StoredMeasurement | None:
         """Return one stored measurement whole."""
         return await asyncio.to_thread(self._daemon.reader.measurement, measurement_id)
+
+    async def served_from(self, target: str, limit: int) -> Sequence[ServedFrom]:
+        """Return where a target was served from, the latest days first."""
+        return await asyncio.to_thread(self._daemon.reader.served_from, target=target, limit=limit)
+
+    def _served_lately(self) -> dict[tuple[str, str], tuple[Place, ...]]:
+        """Return where each target was served from on the last day of the past two that tells."""
+        found: dict[tuple[str, str], dict[Place, date]] = {}
+        for one in self._daemon.reader.served_from(since=self._clock.now() - _LATELY, limit=_MOST_PLACES):
+            places = found.setdefault((one.target, one.vantage), {})
+            if one.day == next(iter(places.values()), one.day):
+                places[one.place] = one.day
+        return {key: tuple(places) for key, places in found.items()}
 
     async def incidents(self, limit: int) -> Sequence[Incident]:
         """Return incidents, open and closed, newest first."""

@@ -158,7 +158,7 @@ def span_text(event: RegulatoryEvent, span: Span) -> str:
     if end is not None and end is not start:
         text += f". {_words(end.phase)}: {date_text(end.interval, end.precision, end.tz)}"
         text += ", in dispute" if end.is_disputed else ""
-        if (days := span.days) is not None:
+        if (days := span.days) is not None and days[1] > 0:
             fewest, most = days
             text += f" ({fewest} days)" if fewest == most else f" ({fewest} to {most} days)"
     elif event.is_end_unknown:

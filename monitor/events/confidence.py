@@ -16,7 +16,5 @@ def confidence_in(sources: Sequence[Source]) -> Confidence:
         return Confidence(level=ConfidenceLevel.HIGH, why=f"{papers[0]} and a measurement")
     publishers = list(dict.fromkeys(one.publisher for one in sources))
     if len(publishers) > 1:
-        return Confidence(
-            level=ConfidenceLevel.MEDIUM, why=f"{len(publishers)} publishers, as far as known independent"
-        )
+        return Confidence(level=ConfidenceLevel.MEDIUM, why=f"{len(publishers)} publishers")
     return Confidence(level=ConfidenceLevel.LOW, why=f"one publisher: {publishers[0]}" if publishers else "no source")

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from monitor.events.interval import Interval, later
+from monitor.events.interval import Interval, later, period_text
 from monitor.events.record import Dated, Obligation, Phase, RegulatoryEvent
 from monitor.events.timeline import phase_date
 
@@ -82,7 +82,7 @@ def _dues(obligation: Obligation, base: RegulatoryEvent) -> Iterator[tuple[Inter
     elif obligation.after is not None:
         for one in _base_dates(base, obligation.phases):
             day = one.earliest.astimezone(ZoneInfo(one.tz)).date()
-            words = f"{obligation.after} after {one.phase} {day}"
+            words = f"{period_text(obligation.after)} after {one.phase.replace('_', ' ')} {day}"
             yield later(Interval(one.earliest, one.latest), obligation.after, ZoneInfo(one.tz)), one.tz, words
 
 

@@ -109,6 +109,15 @@ def add_period(to: date, period: str) -> date:
         raise ValueError("leads beyond the calendar") from error
 
 
+def period_text(period: str) -> str:
+    """Return a period in words: `P1Y6M` is `1 year 6 months`; raises ValueError."""
+    match = _PERIOD.fullmatch(period)
+    if match is None:
+        raise ValueError("must be a period such as P3M, P1Y or P90D")
+    counts = zip(match.groups(), ("year", "month", "day"), strict=True)
+    return " ".join(f"{int(count)} {unit}{'' if int(count) == 1 else 's'}" for count, unit in counts if count)
+
+
 def later(base: Interval, period: str, zone: ZoneInfo) -> Interval:
     """Return the interval moved by a period, day by day of the local calendar; raises ValueError."""
     first = base.earliest.astimezone(zone).date()

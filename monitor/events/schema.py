@@ -14,6 +14,7 @@ from monitor.events.interval import add_period
 from monitor.events.record import ConfidenceLevel, Edge, EventStatus, Kind, Phase, Precision, SourceKind
 
 _ID: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_JOINERS: Final = "\u200c\u200d"  # of Urdu and other scripts; every other character that shows nothing is refused
 _QUOTE_WORDS_AT_MOST: Final = 25
 
 
@@ -35,7 +36,7 @@ def _zone(written: str) -> str:
 
 
 def _visible(written: str) -> str:
-    if not written.strip() or not all(one.isprintable() for one in written):
+    if not written.strip() or not all(one.isprintable() or one in _JOINERS for one in written):
         raise ValueError("must be visible text on one line")
     return written.strip()
 

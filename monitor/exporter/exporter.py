@@ -52,7 +52,7 @@ class Exporter:
             series = self._series.get(key)
             if series is None or series.values != values:
                 series = self._series[key] = TargetSeries(values)
-            series.observe(measurement, outcome.verdict, interval_seconds)
+            series.observe(measurement, outcome.verdict, interval_seconds, outcome.served_from)
             self._put(table.LAST_ROUND, measurement.started_at.timestamp(), vantage.name)
             self._add(table.MEASUREMENTS, vantage.name, status)
             if measurement.is_deep:

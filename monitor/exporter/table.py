@@ -77,6 +77,11 @@ CERTIFICATE_EXPIRY: Final = Metric(
     unit="seconds",
     help="When the first of the certificates that servers presented for their names ends, trusted or not.",
 )
+SERVED_FROM: Final = Metric(
+    name="access_target_served_from",
+    labels=(*TARGET_LABELS, "server_country", "server_asn"),
+    help="1 for each place of a server that proved to be the target's own in the latest measurement where one did.",
+)
 STEP_DURATION: Final = Metric(
     name="access_step_duration_seconds",
     kind=Kind.HISTOGRAM,
@@ -220,6 +225,7 @@ TARGET_METRICS: Final = (
     PROBE_INTERVAL,
     LAST_MEASUREMENT,
     CERTIFICATE_EXPIRY,
+    SERVED_FROM,
     STEP_DURATION,
 )
 EVENT_METRICS: Final = (EVENT_INFO, EVENT_ACTIVE, EVENT_START, EVENT_END, EVENT_DEADLINE)

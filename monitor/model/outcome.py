@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from monitor.model.measurement import Recording
+from monitor.model.place import Place
 from monitor.model.vantage import VantageState
 from monitor.model.verdict import DetectorState, Status, Transition, Verdict
 
@@ -40,4 +41,5 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     state_after: VantageState | None = None
     detector: DetectorState | None = None
     transition: Transition | None = None
+    served_from: tuple[Place, ...] = ()  # of the addresses that proved to serve the target, if a database tells
     incident: Incident | None = None  # as it is after this run, if this run changed it

@@ -5,7 +5,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -14,6 +14,7 @@ import msgspec
 from monitor.model.measurement import Measurement
 from monitor.model.observation import Step
 from monitor.model.outcome import Incident
+from monitor.model.place import Place
 from monitor.model.vantage import NetworkIdentity, VantageState
 from monitor.model.verdict import Confidence, DetectorState, Reason, SeriesState, Status, Transition, Verdict
 from monitor.store.connection import StoreError, connect_reader
@@ -155,6 +156,17 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     to_at: datetime
     runs: int
     why: str
+
+
+class ServedFrom(msgspec.Struct, frozen=True, kw_only=True):
+    """Where servers that proved to be the target's own stood on a day (UTC), as seen from a vantage."""
+
+    target: str
+    vantage: str
+    day: date
+    place: Place
+    first_at: datetime
+    last_at: datetime
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -344,6 +356,29 @@ class Reader(AbstractContextManager["Reader"]):
             (target, _since(since)),
         )
         return frozenset(row["address"] for row in rows)
+
+    def served_from(
+        self, *, target: str | None = None, since: datetime | None = None, limit: int = 100
+    ) -> list[ServedFrom]:
+        """Return where targets were served from, the latest days first, most recently seen first."""
+        rows = self._all(
+            "SELECT t.name AS target, g.name AS vantage, s.day, s.country, s.asn, s.first_at, s.last_at "
+            "FROM served_from s JOIN target t ON t.id = s.target_id JOIN vantage g ON g.id = s.vantage_id "
+            "WHERE (?1 IS NULL OR t.name = ?1) AND s.last_at >= ?2 "
+            "ORDER BY s.day DESC, t.name, g.name, s.last_at DESC, s.asn LIMIT ?3",
+            (target, _since(since), min(limit, _MAX_LIMIT)),
+        )
+        return [
+            ServedFrom(
+                target=row["target"],
+                vantage=row["vantage"],
+                day=instant(row["day"]).date(),
+                place=Place(row["country"], row["asn"]),
+                first_at=instant(row["first_at"]),
+                last_at=instant(row["last_at"]),
+            )
+            for row in rows
+        ]
 
     def gaps(self, since: datetime | None = None) -> list[Gap]:
         """Return the times for which runs were lost, oldest first."""

@@ -11,6 +11,7 @@ from monitor.events.annotation import Calendar
 from monitor.model.measurement import Evidence, Measurement
 from monitor.model.observation import TlsObservation
 from monitor.model.outcome import Incident, Outcome
+from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageInfo
 from monitor.model.verdict import DetectorState, Status, Transition, Verdict
@@ -72,11 +73,12 @@ class Recorder:
         self._ids: Remembered[tuple[object, ...], int] = Remembered()
         self._facts: Remembered[tuple[str, str], tuple[int, int]] = Remembered()  # (id, used_until)
         self._proved: Remembered[tuple[int, str, str], int] = Remembered()  # hour last written
+        self._served: Remembered[tuple[int, int, Place], int] = Remembered()  # hour last written
         self._sampled: Remembered[tuple[int, int, int], int] = Remembered()  # day evidence was last kept
 
     def forget(self) -> None:
         """Drop every remembered id."""
-        for remembered in (self._ids, self._facts, self._proved, self._sampled):
+        for remembered in (self._ids, self._facts, self._proved, self._served, self._sampled):
             remembered.clear()
 
     def outcome(self, outcome: Outcome, at: datetime) -> None:
@@ -96,6 +98,7 @@ class Recorder:
         self._observations(measurement.id, rows, [id_ for id_, _ in facts])
         self._evidence(outcome, kept, started)
         self._prove(stored, target, started)
+        self._served_from(outcome.served_from, (target, vantage), started)
         if outcome.verdict is not None:
             self._verdict(outcome, outcome.verdict, at)
             self._status_run((target, vantage), started, outcome.verdict.status)
@@ -343,6 +346,21 @@ class Recorder:
             (used_at, packed, None if content is None else len(content), found[0]),
         )
         return int(found[0])
+
+    def _served_from(self, places: Sequence[Place], series: tuple[int, int], started: int) -> None:
+        """Remember where the target was served from, to the hour."""
+        hour = started // HOUR_MILLISECONDS
+        for place in places:
+            key = (*series, place)
+            if self._served.get(key) == hour:
+                continue
+            self._served[key] = hour
+            self._db.execute(
+                "INSERT INTO served_from (target_id, vantage_id, day, country, asn, first_at, last_at) "
+                "VALUES (?, ?, ?, ?, ?, ?6, ?6) ON CONFLICT DO UPDATE SET first_at = min(first_at, excluded.first_at), "
+                "last_at = max(last_at, excluded.last_at)",
+                (*series, started - started % DAY_MILLISECONDS, place.country, place.asn, started),
+            )
 
     def _prove(self, stored: Measurement, target: int, started: int) -> None:
         """Remember the addresses that proved over TLS whose they are, to the hour."""

@@ -119,6 +119,12 @@ def m0040_event_marks(database: Any) -> None:
     _run(database, _EVENT_MARKS)
 
 
+@MIGRATIONS()
+def m0041_served_from(database: Any) -> None:
+    """Create where targets are served from."""
+    _run(database, _SERVED_FROM)
+
+
 _RECORD: Final = """
 CREATE TABLE platform (
     id INTEGER PRIMARY KEY,
@@ -549,4 +555,18 @@ SELECT m.mark AS id, m.kind, nullif(m.country, '') AS country, nullif(m.platform
     m.starts_at / 1000 AS time, m.ends_at / 1000 AS time_end, m.title, m.text, m.tags
 FROM event_mark m JOIN event e ON e.id = m.event_id
 WHERE e.removed_at IS NULL;
+"""
+
+_SERVED_FROM: Final = """
+-- where the servers stood that proved to be the target's own, for each day (milliseconds at 00:00 UTC)
+CREATE TABLE served_from (
+    target_id INTEGER NOT NULL REFERENCES target(id),
+    vantage_id INTEGER NOT NULL REFERENCES vantage(id),
+    day INTEGER NOT NULL,
+    country TEXT NOT NULL,
+    asn INTEGER NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    PRIMARY KEY (target_id, vantage_id, day, country, asn)
+) STRICT, WITHOUT ROWID;
 """

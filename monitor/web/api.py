@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitor.model.outcome import Incident
-from monitor.store.reader import HistoryRow, StoredMeasurement
+from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.web.route import Parameter, Route
 from monitor.web.services import DaemonStatus, HistoryQuery, Services, TargetState
 
@@ -38,6 +38,12 @@ class Incidents(msgspec.Struct, frozen=True):
     """Answer of /api/v1/incidents, newest first."""
 
     incidents: tuple[Incident, ...]
+
+
+class Served(msgspec.Struct, frozen=True):
+    """Answer of /api/v1/served-from: where servers of a target stood, the latest days first."""
+
+    served_from: tuple[ServedFrom, ...]
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -83,6 +89,14 @@ async def history(services: Services, request: Request) -> Response:
         limit=limit_of(request),
     )
     return answer(History(tuple(await services.history(wanted))))
+
+
+async def served_from(services: Services, request: Request) -> Response:
+    """Return where a target was served from."""
+    target = request.query_params.get("target")
+    if not target:
+        raise BadQueryError("target: name one, as probes.yaml does")
+    return answer(Served(tuple(await services.served_from(target, limit_of(request)))))
 
 
 async def measurement(services: Services, request: Request) -> Response:
@@ -159,6 +173,13 @@ ROUTES: Final = (
         "One stored measurement whole",
         parameters=(Parameter("id", "of the measurement", {"type": "integer"}),),
         answer=StoredMeasurement,
+    ),
+    Route(
+        "/api/v1/served-from",
+        served_from,
+        "Where a target is served from, day by day, if geo.database is given",
+        parameters=(Parameter("target", "its name", _TEXT, required=True), LIMIT),
+        answer=Served,
     ),
     Route("/api/v1/incidents", incidents, "Incidents, newest first", parameters=(LIMIT,), answer=Incidents),
 )

@@ -1,6 +1,7 @@
 """The JSON API of regulatory events: records, and marks in the shape that Grafana draws."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -87,7 +88,9 @@ async def event(services: Services, request: Request) -> Response:
     found = services.calendar.events.get(request.path_params["event"])
     if found is None:
         return answer(Problem("no such event"), 404)
-    return answer(view_of(found, services.calendar, services.now()))
+    calendar = services.calendar
+    due = await asyncio.to_thread(deadlines, calendar.events, now := services.now())
+    return answer(view_of(found, calendar, now, [one for one in due if one.event == found.id]))
 
 
 def annotation_of(mark: Mark, now: datetime) -> Annotation:
@@ -107,8 +110,8 @@ def annotation_of(mark: Mark, now: datetime) -> Annotation:
     )
 
 
-def view_of(event: RegulatoryEvent, calendar: Calendar, now: datetime) -> EventView:
-    """Return an event with what follows from it."""
+def view_of(event: RegulatoryEvent, calendar: Calendar, now: datetime, due: Sequence[Deadline]) -> EventView:
+    """Return an event with what follows from it; `due` are its deadlines."""
     stands = when(event, calendar.events)
     span = stands.span if stands else None
     is_moment = span is None or span.start is span.end
@@ -118,7 +121,7 @@ def view_of(event: RegulatoryEvent, calendar: Calendar, now: datetime) -> EventV
         latest=stands.latest if stands else None,
         in_force=None if is_moment or span is None else in_force(span, now),
         text=text_of(event, span),
-        deadlines=tuple(one for one in deadlines(calendar.events, now) if one.event == event.id),
+        deadlines=tuple(due),
     )
 
 
@@ -126,7 +129,10 @@ def _views(calendar: Calendar, wanted: Filter, now: datetime, limit: int) -> lis
     stands = {name: found for name, one in calendar.events.items() if (found := when(one, calendar.events))}
     fitting = [name for name, found in stands.items() if wanted.fits(calendar.events[name], found)]
     fitting.sort(key=lambda name: (stands[name].earliest, name), reverse=True)
-    return [view_of(calendar.events[name], calendar, now) for name in fitting[:limit]]
+    due: dict[str, list[Deadline]] = {}
+    for one in deadlines(calendar.events, now):
+        due.setdefault(one.event, []).append(one)
+    return [view_of(calendar.events[name], calendar, now, due.get(name, ())) for name in fitting[:limit]]
 
 
 def _filter(request: Request, *, with_kinds: bool = False) -> Filter:

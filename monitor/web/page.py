@@ -19,6 +19,7 @@ from monitor.events.deadlines import Deadline, DeadlineState, deadlines
 from monitor.events.record import RegulatoryEvent
 from monitor.events.selection import when
 from monitor.events.timeline import InForce, Span, in_force
+from monitor.model.place import Place
 from monitor.model.vantage import Role, VantageState
 from monitor.model.verdict import Status
 from monitor.web.guard import CONTENT_POLICY
@@ -79,10 +80,11 @@ def render(status: DaemonStatus, targets: Sequence[TargetState], calendar: Calen
             style=_style(),
             sick=[one for one in status.vantages if one.state not in {None, VantageState.ONLINE}],
             network=network_text,
+            places=places_text,
             events=latest_events(calendar, names, _countries(status), status.now),
             due=pending_deadlines(calendar, names, _countries(status), status.now),
             titles={name: event.name for name, event in calendar.events.items()},
-            platforms=lambda ids: ", ".join(names[one] for one in ids if one in names) or "every platform",
+            platforms=lambda ids: ", ".join(names[one] for one in ids if one in names) or "no single platform",
             ago=lambda at: duration_text(status.now - at),
             until=lambda at: duration_text(at - status.now),
             is_stale=lambda one: (
@@ -150,6 +152,13 @@ def network_text(one: TargetState | VantageHealth) -> str:
     """Return name and number of the network that was observed."""
     names: Iterable[str | None] = (one.network.name, f"AS{one.network.asn}" if one.network.asn is not None else None)
     return " · ".join(name for name in names if name) or "unknown network"
+
+
+def places_text(places: Sequence[Place]) -> str:
+    """Return where servers stand: US (AS13414), PK (AS17557)."""
+    return ", ".join(
+        f"{one.country or 'unknown country'}{f' (AS{one.asn})' if one.asn else ''}" for one in sorted(places)
+    )
 
 
 @cache

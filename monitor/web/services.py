@@ -11,10 +11,11 @@ from monitor.events.annotation import Calendar
 from monitor.exporter.exporter import Exporter
 from monitor.model.measurement import Recording
 from monitor.model.outcome import Incident
+from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageState
 from monitor.model.verdict import Confidence, Reason, Status, Verdict
-from monitor.store.reader import HistoryRow, StoredMeasurement
+from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.store.store import StoreHealth
 
 # Name and platform of a target that is not configured and that `/probe` is allowed to measure. It has no history.
@@ -40,6 +41,7 @@ class TargetState(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None  # UTC
     measured_at: datetime | None = None  # UTC
     measurement: int | None = None
+    served_from: tuple[Place, ...] = ()  # of its servers, as last seen within two days
 
 
 class VantageHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +149,10 @@ class Services(Protocol):
 
     async def measurement(self, measurement_id: int) -> StoredMeasurement | None:
         """Return one stored measurement whole: observations, verdicts, digests of its evidence."""
+        ...
+
+    async def served_from(self, target: str, limit: int) -> Sequence[ServedFrom]:
+        """Return where a target was served from, the latest days first."""
         ...
 
     async def incidents(self, limit: int) -> Sequence[Incident]:

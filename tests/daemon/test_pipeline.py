@@ -1,15 +1,22 @@
 import asyncio
+from pathlib import Path
+
+import msgspec
 
 from monitor.daemon.control_book import ControlBook
 from monitor.daemon.memory import Memory
 from monitor.daemon.pipeline import Pipeline, Settings
 from monitor.daemon.sanity_book import SanityBook
 from monitor.model.measurement import Limits, Request
+from monitor.model.observation import DnsAnswer
 from monitor.model.outcome import Outcome
+from monitor.model.place import Place
 from monitor.model.seams import VantageError
 from monitor.model.vantage import Role
 from monitor.model.verdict import Reason, Status
-from tests.fakes.outcomes import X_HOME, recording
+from monitor.network.asn_table import AsnTable
+from tests.fakes.mmdb import write_mmdb
+from tests.fakes.outcomes import DNS, HTTP, TCP, TLS, X_HOME, recording
 from tests.fakes.vantages import HandClock, ScriptedVantage
 
 INTERVAL_SECONDS = 300.0
@@ -18,7 +25,9 @@ INTERVAL_SECONDS = 300.0
 class Bench:
     """A pipeline between twins; what it hands over is in `recorded`."""
 
-    def __init__(self, clock: HandClock, vantage: ScriptedVantage, control: ScriptedVantage) -> None:
+    def __init__(
+        self, clock: HandClock, vantage: ScriptedVantage, control: ScriptedVantage, asn_table: AsnTable | None = None
+    ) -> None:
         self.recorded: list[Outcome] = []
         self._vantage = vantage
         sanity = SanityBook(clock, 60.0, lambda _: None)
@@ -31,6 +40,7 @@ class Bench:
                 deep_limits=Limits(),
                 isolation_seconds=3600.0,
                 host_concurrency=1,
+                asn_table=asn_table,
             ),
             clock=clock,
             sanity=sanity,
@@ -94,3 +104,25 @@ def test_what_was_seen_before_a_suspended_night_is_old_in_the_morning() -> None:
 
     asyncio.run(evening_and_morning())
     assert (here.checks, control.checks, len(control.asked)) == (2, 2, 2)
+
+
+def test_only_a_server_that_proved_to_be_the_targets_own_tells_where_it_is_served_from(tmp_path: Path) -> None:
+    write_mmdb(
+        tmp_path / "geo.mmdb",
+        {
+            "162.159.140.0/24": {"autonomous_system_number": 13335, "country": {"iso_code": "US"}},
+            "203.0.113.0/24": {"autonomous_system_number": 17557, "country": {"iso_code": "PK"}},
+        },
+    )
+    lie = msgspec.structs.replace(DNS, answers=(DnsAnswer(type="A", value="203.0.113.9"),))
+    cut = msgspec.structs.replace(TLS, address="203.0.113.9", failure="connection_reset", chain=())
+    elsewhere = msgspec.structs.replace(TLS, address="203.0.113.9", hop=1)
+    script = [recording(DNS, TCP, TLS, HTTP), recording(lie, cut), recording(DNS, TCP, TLS, elsewhere)]
+    clock = HandClock()
+    vantage, control = ScriptedVantage("here", clock, script), ScriptedVantage("control", clock, role=Role.CONTROL)
+    bench = Bench(clock, vantage, control, AsnTable(tmp_path / "geo.mmdb"))
+
+    async def rounds() -> list[tuple[Place, ...]]:
+        return [(await bench.round()).served_from for _ in script]
+
+    assert asyncio.run(rounds()) == [(Place("US", 13335),), (), (Place("US", 13335),)]

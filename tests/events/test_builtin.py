@@ -58,7 +58,7 @@ def test_every_source_of_an_event_is_used(events: Mapping[str, RegulatoryEvent])
         used = {key for one in event.dates for key in one.sources} | {
             key for one in event.obligations for key in one.sources
         }
-        used |= {one.source for one in (*event.claims, *event.causes)}
+        used |= {one.source for one in event.claims} | {one.source for one in event.causes}
         used |= {one.retracted_by for one in event.claims if one.retracted_by}
         assert {one.id for one in event.sources} == used, event.id
 

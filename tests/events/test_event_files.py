@@ -320,6 +320,16 @@ def test_a_large_file_is_not_read(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_titles_in_other_scripts_are_taken_and_direction_overrides_are_not(tmp_path: Path) -> None:
+    urdu = "\u0627\u06cc\u06a9\u0633\u200c \u0628\u0646\u062f"
+    (tmp_path / "one.yaml").write_text(
+        changed("title: X blocked\n", f"title: {{en: X, ur: {urdu}}}\n"), encoding="utf-8"
+    )
+    assert load(tmp_path).events["one"].title["ur"] == urdu
+    [found] = problems(tmp_path, changed("title: X blocked\n", "title: X \u202edekcolb\n"))
+    assert found.startswith("one.yaml:3: title: must be visible text on one line")
+
+
 def test_all_phases_can_be_written(tmp_path: Path) -> None:
     dates = "\n  - ".join(DATE.replace("effective", phase) for phase in Phase)
     (tmp_path / "one.yaml").write_text(changed(DATE, dates))

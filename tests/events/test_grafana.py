@@ -32,7 +32,15 @@ class FakeGrafana:
 
     def add(self, **fields: Any) -> int:
         number, self._next = self._next, self._next + 1
-        known = {"id": number, "alertId": 0, "dashboardUID": None, "panelId": 0, "userId": 1, "text": "", "tags": []}
+        known: dict[str, Any] = {
+            "id": number,
+            "alertId": 0,
+            "dashboardUID": None,
+            "panelId": 0,
+            "userId": 1,
+            "text": "",
+            "tags": [],
+        }
         self.annotations[number] = known | {"timeEnd": fields.get("time", 0)} | fields
         return number
 

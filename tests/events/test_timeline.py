@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.events.interval import Interval, add_period, later, written
+from monitor.events.interval import Interval, add_period, later, period_text, written
 from monitor.events.record import Edge, Kind, Phase, Precision, RegulatoryEvent
 from monitor.events.timeline import InForce, in_force, phase_date, span, together
 from tests.fakes.events import KARACHI, dated, event
@@ -66,6 +66,11 @@ def test_months_are_clamped_to_the_last_day(base: str, period: str, due: str) ->
 def test_a_period_is_years_months_and_days(period: str) -> None:
     with pytest.raises(ValueError, match="must be a period"):
         add_period(date(2020, 1, 1), period)
+
+
+def test_a_period_has_words() -> None:
+    words = {"P3M": "3 months", "P1Y6M": "1 year 6 months", "P7D": "7 days", "P1M": "1 month"}
+    assert {period: period_text(period) for period in words} == words
 
 
 def test_a_period_leads_nowhere_beyond_the_calendar() -> None:

@@ -19,6 +19,7 @@ from monitor.exporter.exporter import Exporter
 from monitor.exporter.exposition import Format, document, format_for
 from monitor.model.observation import Purpose
 from monitor.model.outcome import Incident
+from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageCheck, VantageInfo, VantageState
 from monitor.model.verdict import Status
@@ -45,7 +46,8 @@ def an_exporter() -> Exporter:
 def a_full_exporter() -> Exporter:
     """Return an exporter that has something to say about every metric."""
     exporter = an_exporter()
-    exporter.observe(outcome(BLOCKED, recording(is_deep=True)), X_HOME, LAHORE, 300)
+    served = msgspec.structs.replace(outcome(BLOCKED, recording(is_deep=True)), served_from=(Place("US", 13335),))
+    exporter.observe(served, X_HOME, LAHORE, 300)
     api = Target(name="x-api", platform="x", url="https://api.x.com/")
     exporter.observe(outcome(ACCESSIBLE, recording(target=api)), api, LAHORE, 300)
     short = Target(name="x-short", platform="x", url="https://t.co/")

@@ -8,10 +8,11 @@ from monitor.events.annotation import Calendar
 from monitor.exporter.exporter import Exporter
 from monitor.model.measurement import Recording
 from monitor.model.outcome import Incident
+from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import Role, VantageState
 from monitor.model.verdict import Verdict
-from monitor.store.reader import HistoryRow, StoredMeasurement
+from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.store.store import StoreHealth
 from monitor.web.services import (
     DaemonStatus,
@@ -117,6 +118,14 @@ class ScriptedServices:
         return StoredMeasurement(
             measurement=self._result.recording.measurement, platform="x", digest="0" * 64, verdicts=(), evidence=()
         )
+
+    async def served_from(self, target: str, limit: int) -> Sequence[ServedFrom]:
+        self.asked.append(("served_from", target, limit))
+        return [
+            ServedFrom(
+                target=target, vantage=LAHORE.name, day=NOW.date(), place=Place("US", 13335), first_at=NOW, last_at=NOW
+            )
+        ][:limit]
 
     async def incidents(self, limit: int) -> Sequence[Incident]:
         return self._incidents[:limit]

@@ -1,10 +1,12 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from monitor.config.schema import EventsConfig
 from monitor.events.load import load_events
+from monitor.model.place import Place
 from monitor.web.page import render
 from monitor.web.services import WebSettings
 from tests.fakes.events import BLOCK, CALENDAR, ORDER
@@ -148,6 +150,7 @@ def test_the_page_shows_events_and_deadlines_of_what_is_measured() -> None:
     assert "in force" in text
     assert "Due: register with the authority" in text
     assert "2026-12-01 19:00 UTC" in text
+    assert "1 month after ordered 2026-11-01" in text
     assert "Ordered: 1 November 2026 (day, Asia/Karachi). No end is known." in text
 
 
@@ -163,3 +166,12 @@ def test_what_an_event_file_says_is_shown_and_not_obeyed() -> None:
     text = render(STATUS, [BLOCKED], CALENDAR)
     assert "<b>X</b>" not in text
     assert "Court orders &lt;b&gt;X&lt;/b&gt; opened, and" in text
+
+
+def test_where_a_target_is_served_from_is_told_and_shown() -> None:
+    client = Client(ScriptedServices())
+    [found] = client.get("/api/v1/served-from?target=x-home").json()["served_from"]
+    assert (found["day"], found["place"]) == ("2026-11-22", {"country": "US", "asn": 13335})
+    assert client.get("/api/v1/served-from").status_code == 400
+    moved = msgspec.structs.replace(BLOCKED, served_from=(Place("US", 13414), Place("PK", 0)))
+    assert "served from PK, US (AS13414)" in render(STATUS, [moved])
