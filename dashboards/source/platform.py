@@ -131,6 +131,19 @@ def _certificates_end_in() -> Panel:
     )
 
 
+def _where_it_is_served_from() -> Panel:
+    return chart(
+        "Where it is served from",
+        "Targets, each from one vantage, by country and network of servers that proved to be their own. A move of "
+        "servers into the country shows here. Empty without geo.database.",
+        prom(
+            f"count by (server_country, server_asn) (access_target_served_from{{{CHOSEN}}} {FRESH})",
+            "{{server_country}} (AS{{server_asn}})",
+        ),
+        stacked=True,
+    )
+
+
 def build() -> model.Dashboard:
     """Return the dashboard."""
     return frame.dashboard(
@@ -145,6 +158,7 @@ def build() -> model.Dashboard:
             (9, [(_share_of_targets_accessible(), 12), (_targets_interfered_with_by_layer(), 12)]),
             (9, [(_rounds_by_day_and_status(), 12), (_time_of_the_steps(), 12)]),
             (9, [(_confirmed_changes(), 24)]),
-            (9, [(_incidents(), 16), (_certificates_end_in(), 8)]),
+            (9, [(_incidents(), 24)]),
+            (9, [(_where_it_is_served_from(), 12), (_certificates_end_in(), 12)]),
         ],
     )

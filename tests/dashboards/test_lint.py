@@ -266,12 +266,3 @@ class TestEachDashboard:
                 column = override["matcher"]["options"]
                 if "rawQueryText" in panel["targets"][0] and column != "status":
                     assert re.search(rf"AS \"?{re.escape(column)}\"?\b", asked), (panel["title"], column)
-
-
-def test_states_are_told_apart_by_more_than_red_and_green() -> None:
-    def hue(colour: str) -> tuple[bool, bool]:
-        red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-        return red > 1.5 * max(green, blue), green > 1.2 * max(red, blue)
-
-    colours = [look.colour for look in (NOT_MEASURED, *STATUSES.values())]
-    assert not any(is_green for _, is_green in map(hue, colours))

@@ -15,6 +15,7 @@ from tests.dashboards.boards import BOARDS, Asked, filled, filled_promql, panels
 from tests.dashboards.prometheus import PATIENCE_SECONDS, Prometheus, running
 from tests.dashboards.test_promql import NOT_YET_EXPORTED
 from tests.dashboards.test_rules import rules
+from tests.fakes.mmdb import write_mmdb
 from tests.lab import Cut, Lab
 from tests.lab.pages import by_place, challenge
 from tests.scenarios.daemon import Daemon, configuration
@@ -43,7 +44,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         lab.censor("reset.lab.test", Cut.RESET)
         targets = {name: lab.url(f"{name}.lab.test") for name in names}
         with control_agent(lab, folder) as agent:
-            daemon = Daemon(configuration(lab, folder, targets, control=agent, interval_seconds=2))
+            write_mmdb(
+                folder / "geo.mmdb", {"127.0.0.0/8": {"autonomous_system_number": 64500, "country": {"iso_code": "PK"}}}
+            )
+            geo = {"database": str(folder / "geo.mmdb")}
+            daemon = Daemon(configuration(lab, folder, targets, control=agent, interval_seconds=2, geo=geo))
             with daemon.running():
                 address = daemon.get("/-/healthy").url.netloc.decode()
                 with running(folder, address) as prometheus:
