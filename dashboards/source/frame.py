@@ -10,11 +10,12 @@ from grafana_foundation_sdk.models import common, prometheus
 from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards.source.panels import Panel
-from dashboards.source.queries import ALL, INFINITY, NOW, PROMETHEUS, SQLITE, Query, chosen, sql
+from dashboards.source.queries import ALL, GRAFANA, INFINITY, NOW, PROMETHEUS, SQLITE, Query, chosen, sql
 
 TAG: Final = "access-monitor"
 WIDTH: Final = 24
 END_OF_TIME: Final = 9_999_999_999  # epoch seconds
+MOST_PUSHED: Final = 500
 
 Row = tuple[int, Sequence[tuple[Panel, int]]]  # height, and panels with their widths
 
@@ -182,6 +183,9 @@ def annotations(variables: set[str]) -> list[cog_builder.Builder[model.Annotatio
             for key in ("time", "timeEnd", "title", "text", "tags", "id")
         ],
     )
+    # What `monitor events push-grafana` put there; nothing where it never ran.
+    pushed = Query(GRAFANA, type="tags", tags=[TAG], matchAny=False, limit=MOST_PUSHED)
+    found.append(_annotation("Events pushed to Grafana", "#E69F00", pushed).datasource(GRAFANA))
     # For a Grafana that cannot read the file; beside the queries above it would draw everything twice.
     found.append(_annotation("Events by HTTP", "#E69F00", by_http).datasource(INFINITY).enable(False))
     return found

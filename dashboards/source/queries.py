@@ -22,6 +22,8 @@ PROMETHEUS: Final = common.DataSourceRef(type_val="prometheus", uid="$datasource
 SQLITE: Final = common.DataSourceRef(type_val="frser-sqlite-datasource", uid="$events_ds")
 INFINITY: Final = common.DataSourceRef(type_val="yesoreyeram-infinity-datasource", uid="$events_api")
 
+GRAFANA: Final = common.DataSourceRef(type_val="grafana", uid="-- Grafana --")  # its own store, the same everywhere
+
 ALL: Final = ".+"  # and not `.*`: an empty label must not match
 MINUTE: Final = 60_000  # milliseconds
 DAY: Final = 24 * 60 * MINUTE
