@@ -101,6 +101,7 @@ def _deadlines() -> Panel:
         "When obligations under this event fall due. Empty for an event without any.",
         prom_table('1000 * max by (event, obligation) (access_event_deadline_timestamp_seconds{event=~"$event"})'),
         times=("Value",),
+        headed={"Value": "due"},
         hidden=("Time",),
     )
 

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models import units
 from dashboards.source import records
 from dashboards.source.frame import country, dashboard, platform
 from dashboards.source.panels import Panel, history, number, rows, sentence, words
-from dashboards.source.queries import CHOSEN, FRESH, platform_codes, prom, prom_now
+from dashboards.source.queries import CHOSEN, FRESH, platform_codes, prom, prom_now, prom_table
 
 EXPLANATION = """\
 - **blocked**: the network prevents access. **withheld**: the platform's own genuine server refuses this place.
@@ -139,6 +139,18 @@ def _cannot_tell_by_reason() -> Panel:
     )
 
 
+def _deadlines_ahead() -> Panel:
+    return rows(
+        "Deadlines ahead",
+        "Obligations under regulatory events that fall due, the nearest first. Empty while none is on record.",
+        prom_table("sort(max by (event, obligation) (access_event_deadline_timestamp_seconds) - time() > 0)"),
+        headed={"Value": "due in"},
+        unit_of={"Value": units.Seconds},
+        links={"event": ("Access around this event", "/d/access-event?var-event=${__data.fields.event}")},
+        hidden=("Time",),
+    )
+
+
 def build() -> model.Dashboard:
     """Return the dashboard."""
     return dashboard(
@@ -160,6 +172,6 @@ def build() -> model.Dashboard:
             (12, [(_platforms_by_country(), 24)]),
             (9, [(_incidents(), 24)]),
             (10, [(_regulatory_events(), 16), (_how_to_read_this(), 8)]),
-            (8, [(_networks_with_a_block(), 12), (_cannot_tell_by_reason(), 12)]),
+            (8, [(_deadlines_ahead(), 8), (_networks_with_a_block(), 8), (_cannot_tell_by_reason(), 8)]),
         ],
     )

@@ -176,9 +176,10 @@ def rows(
     widths: Mapping[str, float] | None = None,
     hidden: Sequence[str] = (),
     unit_of: Mapping[str, str] | None = None,
-    newest_first: str | None = None,
+    headed: Mapping[str, str] | None = None,
+    largest_first: str | None = None,
 ) -> table.Panel:
-    """Rows. `links` gives a column the title and URL of a link, `times` are shown in ISO 8601."""
+    """Rows. `links` gives a column the title and URL of a link, `times` are shown in ISO 8601, `headed` renames."""
     panel = (
         table.Panel()
         .title(title)
@@ -189,8 +190,8 @@ def rows(
         .show_header(True)
         .no_value("none")
     )
-    if newest_first is not None:
-        panel.sort_by([common_builder.TableSortByFieldState().display_name(newest_first).desc(True)])
+    if largest_first is not None:
+        panel.sort_by([common_builder.TableSortByFieldState().display_name(largest_first).desc(True)])
     overrides: dict[str, list[model.DynamicConfigValue]] = {}
 
     def add(column: str, key: str, value: object) -> None:
@@ -201,6 +202,8 @@ def rows(
         add(column, "custom.width", 190)
     for column, unit in (unit_of or {}).items():
         add(column, "unit", unit)
+    for column, name in (headed or {}).items():
+        add(column, "displayName", name)
     for column, width in (widths or {}).items():
         add(column, "custom.width", width)
     for column, (label, url) in (links or {}).items():

@@ -120,6 +120,7 @@ def _networks() -> Panel:
         "The networks each vantage was on when it last measured, with the number of targets. A vantage "
         "that moves begins new series.",
         prom_table(f"count by (vantage, country, asn) (access_last_measurement_timestamp_seconds{{{HERE}}})"),
+        headed={"Value": "targets"},
         hidden=("Time",),
     )
 
@@ -131,9 +132,10 @@ def _oldest_measurements() -> Panel:
         prom_table(
             f"topk(20, time() - max by (target, vantage, asn) (access_last_measurement_timestamp_seconds{{{HERE}}}))"
         ),
+        headed={"Value": "age"},
         unit_of={"Value": units.Seconds},
         hidden=("Time",),
-        newest_first="Value",
+        largest_first="age",
     )
 
 

@@ -1,7 +1,10 @@
 """A history of X in Pakistan from January 2024 to June 2025, simulated around the dates on record; not measured."""
 
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import yaml
 
 HOUR = 3_600_000
 EVENT = "pk-x-block-2024"
@@ -18,6 +21,29 @@ def seconds(day: str) -> int:
 
 
 BEGINNING, FROM, TO = ms("2008-01-01"), ms("2024-01-01"), ms("2025-06-30")
+
+
+def with_a_deadline_ahead(folder: Path) -> Path:
+    """Write an event of yesterday under which something falls due within a week."""
+    yesterday = datetime.now(UTC) - timedelta(days=1)  # noqa: TID251 - the daemon goes by the clock of the machine
+    path = folder / "lab-rules.yaml"
+    source = {"id": "gazette", "publisher": "The laboratory", "kind": "press", "title": "Rules"}
+    source["url"] = "https://gazette.example/rules"
+    record = {
+        "id": "lab-rules",
+        "kind": "rules",
+        "title": "Rules for the laboratory, invented",
+        "countries": ["PK"],
+        "platforms": ["x"],
+        "tz": "UTC",
+        "dates": [{"phase": "notified", "on": f"{yesterday:%Y-%m-%d}", "sources": ["gazette"]}],
+        "obligations": [
+            {"id": "office", "what": "open an office", "after": "P5D", "phases": ["notified"], "sources": ["gazette"]}
+        ],
+        "sources": [source],
+    }
+    path.write_text(yaml.safe_dump(record))
+    return path
 
 
 def simulate(db: sqlite3.Connection) -> None:

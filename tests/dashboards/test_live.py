@@ -48,7 +48,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
                 folder / "geo.mmdb", {"127.0.0.0/8": {"autonomous_system_number": 64500, "country": {"iso_code": "PK"}}}
             )
             geo = {"database": str(folder / "geo.mmdb")}
-            daemon = Daemon(configuration(lab, folder, targets, control=agent, interval_seconds=2, geo=geo))
+            events = {"files": [str(history.with_a_deadline_ahead(folder))]}
+            daemon = Daemon(
+                configuration(lab, folder, targets, control=agent, interval_seconds=2, geo=geo, events=events)
+            )
             with daemon.running():
                 address = daemon.get("/-/healthy").url.netloc.decode()
                 with running(folder, address) as prometheus:
@@ -115,7 +118,7 @@ def test_every_rule_is_evaluated_and_the_block_is_told(scene: Scene) -> None:
         if rule["alert"] in {"AccessPlatformBlocked", "AccessPlatformBlockedEverywhere", "AccessNetworkBlocked"}
         and _rests_on_what_is_exported(rule)
     }
-    scene.daemon.wait_for(lambda: of_the_block <= told())
+    scene.daemon.wait_for(lambda: of_the_block | {"AccessEventDeadlineNear"} <= told())
     (alert,) = (one for one in scene.prometheus.alerts() if one["labels"]["alertname"] == "AccessNetworkBlocked")
     labels = {name: alert["labels"][name] for name in ("platform", "country", "vantage", "severity")}
     assert labels == {"platform": "lab", "country": "PK", "vantage": "here", "severity": "info"}
