@@ -26,6 +26,7 @@ TABLES: Final = (
     "target",
     "vantage",
     "network",
+    "series",
     "detector",
     "transition",
     "incident",

@@ -3,15 +3,12 @@
 from typing import Final
 
 from dashboards.source.queries import Query, chosen, sql
-from dashboards.source.records import DAY_MS, MECHANISMS, web
+from dashboards.source.records import COUNTED, DAY_MS, JUDGED, MECHANISMS, web
 
 WINDOW_MS: Final = 7 * DAY_MS
 EVENT: Final = "(SELECT * FROM event WHERE id = '${event}')"
 IN_WINDOW: Final = f"r.hour BETWEEN e.starts_at - {WINDOW_MS} AND e.starts_at + {WINDOW_MS}"
-COUNTS: Final = f"""rollup_hour r JOIN target t ON t.id = r.target_id JOIN platform p ON p.id = t.platform_id
-    JOIN vantage v ON v.id = r.vantage_id JOIN {EVENT} e ON {IN_WINDOW}"""
-CHOSEN_ROWS: Final = f"""{chosen("p.name", "platform")} AND {chosen("v.country", "country", or_null=True)}
-    AND coalesce(v.role, 'test') = 'test'"""
+COUNTS: Final = f"{COUNTED} JOIN {EVENT} e ON {IN_WINDOW}"
 NEAR: Final = f"""incident i JOIN {EVENT} e
     ON coalesce(i.started_after, i.started_before) <= e.starts_at + {WINDOW_MS}
     AND i.started_before >= e.starts_at - {WINDOW_MS}
@@ -22,8 +19,8 @@ RUNS_MISSED: Final = "max(CAST(sum(r.expected) AS INTEGER) - sum(r.runs), 0)"
 def sentence() -> Query:
     """Say which incident began nearest to the event, or that none did, or that nobody measured."""
     hours = "(i.started_before - e.starts_at) / 3600000"
-    kept = f"(SELECT coalesce(sum(r.kept), 0) FROM {COUNTS} WHERE {CHOSEN_ROWS})"
-    vantages = f"(SELECT count(DISTINCT v.id) FROM {COUNTS} WHERE r.kept > 0 AND {CHOSEN_ROWS})"
+    kept = f"(SELECT coalesce(sum(r.kept), 0) FROM {COUNTS} WHERE {JUDGED})"
+    vantages = f"(SELECT count(DISTINCT v.id) FROM {COUNTS} WHERE r.kept > 0 AND {JUDGED})"
     return sql(
         f"""SELECT CASE
         WHEN (SELECT count(*) FROM {NEAR}) > 0 THEN (
@@ -37,12 +34,12 @@ def sentence() -> Query:
 
 
 def share_over_time() -> Query:
-    """Return the share of rounds accessible by hour, one series for each platform and vantage."""
+    """Return the share of rounds accessible by hour or wider step, one series for each platform and vantage."""
+    step = "max(3600000, $__interval_ms)"
     return sql(
-        f"""SELECT r.hour / 1000 AS time, p.name || ' from ' || v.name AS series,
-        1.0 * sum(r.accessible) / sum(r.kept) AS value FROM rollup_hour r JOIN target t ON t.id = r.target_id
-        JOIN platform p ON p.id = t.platform_id JOIN vantage v ON v.id = r.vantage_id
-        WHERE r.hour BETWEEN $__from AND $__to AND {CHOSEN_ROWS}
+        f"""SELECT r.hour / {step} * {step} / 1000 AS time, p.name || ' from ' || v.name AS series,
+        1.0 * sum(r.accessible) / sum(r.kept) AS value FROM {COUNTED}
+        WHERE r.hour BETWEEN $__from AND $__to AND {JUDGED}
         GROUP BY 1, 2 HAVING sum(r.kept) > 0 ORDER BY 1, 2""",
         "time",
         kind="time series",
@@ -63,7 +60,7 @@ def before_and_after() -> Query:
         {share("<")} AS "share before", {share(">=")} AS "share after",
         {of("kept", "<")} AS "rounds before", {of("kept", ">=")} AS "rounds after",
         sum(r.runs) - sum(r.kept) AS "rounds dropped", {RUNS_MISSED} AS "never run"
-        FROM {COUNTS} WHERE {CHOSEN_ROWS} GROUP BY p.name, v.name ORDER BY p.name, v.name"""
+        FROM {COUNTS} WHERE {JUDGED} GROUP BY p.name, v.name ORDER BY p.name, v.name"""
     )
 
 
@@ -86,14 +83,14 @@ def lags() -> Query:
 
 def not_measured() -> Query:
     """Return the platforms and vantages known today that kept no round within a week of the event."""
+    own = "r.target_id = s.target_id AND r.vantage_id = s.vantage_id"
+    kept = f"(SELECT coalesce(sum(r.kept), 0) FROM rollup_hour r WHERE {own} AND {IN_WINDOW})"
+    first = f"(SELECT min(r.hour) FROM rollup_hour r WHERE {own})"
     return sql(
-        f"""SELECT p.name AS platform, v.name AS vantage, v.country AS country, min(d.first) / 1000 AS "measured since"
-        FROM (SELECT target_id, vantage_id, min(hour) AS first FROM rollup_hour GROUP BY target_id, vantage_id) d
-        JOIN target t ON t.id = d.target_id JOIN platform p ON p.id = t.platform_id
-        JOIN vantage v ON v.id = d.vantage_id JOIN {EVENT} e
-        WHERE {CHOSEN_ROWS} AND NOT EXISTS (SELECT 1 FROM rollup_hour r JOIN target tt ON tt.id = r.target_id
-            WHERE tt.platform_id = p.id AND r.vantage_id = v.id AND r.kept > 0 AND {IN_WINDOW})
-        GROUP BY p.name, v.name ORDER BY p.name, v.name""",
+        f"""SELECT p.name AS platform, v.name AS vantage, v.country AS country, min({first}) / 1000 AS "measured since"
+        FROM series s JOIN target t ON t.id = s.target_id JOIN platform p ON p.id = t.platform_id
+        JOIN vantage v ON v.id = s.vantage_id JOIN {EVENT} e
+        WHERE {JUDGED} GROUP BY p.name, v.name HAVING sum({kept}) = 0 ORDER BY p.name, v.name""",
         "measured since",
     )
 

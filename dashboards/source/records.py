@@ -12,6 +12,13 @@ MOST_ROWS: Final = 500
 END_OF_TIME: Final = 9_999_999_999_999  # milliseconds
 HERE: Final = chosen("i.country", "country") + " AND " + chosen("i.platform", "platform")
 
+# By series, so that each is one stretch of the key; by hour alone every count of every year would be read. CROSS JOIN
+# is SQLite's way to say that this order stands.
+COUNTED: Final = """series s JOIN target t ON t.id = s.target_id JOIN platform p ON p.id = t.platform_id
+    JOIN vantage v ON v.id = s.vantage_id
+    CROSS JOIN rollup_hour r ON r.target_id = s.target_id AND r.vantage_id = s.vantage_id"""
+JUDGED: Final = f"""{chosen("p.name", "platform")} AND {chosen("v.country", "country", or_null=True)}
+    AND coalesce(v.role, 'test') = 'test'"""
 # Networks of an incident's country on which the platform was measured in the day before it ended, or before now.
 MEASURED_NETWORKS: Final = f"""(SELECT count(DISTINCT d.asn) FROM detector d JOIN target t ON t.id = d.target_id
     JOIN platform pp ON pp.id = t.platform_id JOIN vantage v ON v.id = d.vantage_id
@@ -128,10 +135,6 @@ def daily_rounds() -> Query:
     return sql(
         f"""SELECT r.hour / {DAY_MS} * {DAY_MS} / 1000 AS time, {counts},
         max(CAST(sum(r.expected) AS INTEGER) - sum(r.runs), 0) AS "not measured"
-        FROM rollup_hour r JOIN target t ON t.id = r.target_id JOIN platform p ON p.id = t.platform_id
-        JOIN vantage v ON v.id = r.vantage_id
-        WHERE r.hour BETWEEN $__from AND $__to AND {chosen("p.name", "platform")}
-        AND {chosen("v.country", "country", or_null=True)} AND coalesce(v.role, 'test') = 'test'
-        GROUP BY 1 ORDER BY 1""",
+        FROM {COUNTED} WHERE r.hour BETWEEN $__from AND $__to AND {JUDGED} GROUP BY 1 ORDER BY 1""",
         "time",
     )

@@ -12,7 +12,7 @@ FOLDER = ROOT / "dashboards"
 BOARDS: Mapping[str, dict[str, Any]] = {
     path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))
 }
-WINDOWS = {"$__rate_interval": "10s", "$__interval": "10s", "$__range": "5m"}
+WINDOWS = {"$__interval_ms": "3600000", "$__rate_interval": "10s", "$__interval": "10s", "$__range": "5m"}
 
 
 @dataclass(frozen=True)

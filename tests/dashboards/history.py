@@ -66,6 +66,7 @@ def simulate(db: sqlite3.Connection) -> None:
                     for hour in range(since, int(TO), HOUR)
                 ],
             )
+            db.execute("INSERT INTO series VALUES (100, ?)", (vantage,))
             db.execute(
                 "INSERT INTO detector VALUES (100, ?, 17557, ?, 'accessible', 0, '{}')",
                 (vantage, int(TO)),
