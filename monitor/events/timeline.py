@@ -37,6 +37,7 @@ _BEGINNINGS: Final = (
 )
 _BEGINNINGS_OF_A_TEXT: Final = (Phase.EFFECTIVE, Phase.NOTIFIED, Phase.ADOPTED, Phase.PUBLISHED, Phase.ANNOUNCED)
 _TEXTS: Final = frozenset({Kind.STATUTE, Kind.RULES})
+_INSTANT: Final = timedelta(microseconds=1)
 _ENDS: Final = (Phase.LIFTED, Phase.SUSPENDED)
 
 
@@ -66,30 +67,17 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     end: PhaseDate | None
 
     @property
-    def is_disputed(self) -> bool:
-        """Whether sources contradict each other about the beginning or the end."""
-        return self.start.is_disputed or (self.end is not None and self.end.is_disputed)
-
-    @property
     def days(self) -> tuple[int, int] | None:
         """The fewest and most local days from the first day to the last, exclusive of the last; None while open."""
         if self.end is None:
             return None
         first, last = self.start.interval, self.end.interval
         spread = [
-            (_day(at, self.end.tz) - _day(since, self.start.tz)).days
+            (at.astimezone(ZoneInfo(self.end.tz)).date() - since.astimezone(ZoneInfo(self.start.tz)).date()).days
             for since in (first.earliest, first.latest - _INSTANT)
             for at in (last.earliest, last.latest - _INSTANT)
         ]
         return max(0, min(spread)), max(spread)
-
-
-_INSTANT: Final = timedelta(microseconds=1)
-
-
-def _day(at: datetime, tz: str) -> datetime:
-    local = at.astimezone(ZoneInfo(tz))
-    return datetime(local.year, local.month, local.day)  # noqa: DTZ001 - a day of the calendar, only subtracted
 
 
 def phase_date(event: RegulatoryEvent, phase: Phase, edge: Edge = Edge.START) -> PhaseDate | None:

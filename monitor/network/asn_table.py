@@ -24,7 +24,10 @@ class AsnTable:
 
     def place(self, address: str) -> Place | None:
         """Return where an address is, None if the file knows neither country nor AS number."""
-        row = self._reader.get(address)
+        try:
+            row = self._reader.get(address)
+        except ValueError:  # an IPv6 address, and the file holds IPv4 alone
+            return None
         if not isinstance(row, dict):
             return None
         asn, country = row.get("autonomous_system_number"), row.get("country")

@@ -14,8 +14,7 @@ from monitor.events.deadlines import Deadline, deadlines
 from monitor.events.record import RegulatoryEvent
 from monitor.events.selection import Filter, when
 from monitor.events.timeline import InForce, in_force
-from monitor.web.api import LIMIT as _LIMIT
-from monitor.web.api import MOST_ITEMS, BadQueryError, Problem, answer, limit_of, time_of
+from monitor.web.api import LIMIT, MOST_ITEMS, BadQueryError, Problem, answer, limit_of, time_of
 from monitor.web.route import Parameter, Route
 from monitor.web.services import Services
 
@@ -191,7 +190,7 @@ ROUTES: Final = (
             Parameter("from", "the beginning of the range", _MILLISECONDS),
             Parameter("to", "its end", _MILLISECONDS),
             *_FILTERS,
-            _LIMIT,
+            LIMIT,
         ),
         answer=list[Annotation],
     ),
@@ -203,7 +202,7 @@ ROUTES: Final = (
             *_FILTERS,
             Parameter("since", "what had not ended by then", _TIME),
             Parameter("until", "what had begun by then", _TIME),
-            _LIMIT,
+            LIMIT,
         ),
         answer=Events,
     ),

@@ -77,7 +77,8 @@ def test_the_block_of_x_reads_right(events: Mapping[str, RegulatoryEvent]) -> No
         utc("2025-05-07T19:00"),
     )
     assert found.days == (445, 445)
-    assert not found.is_disputed
+    assert not found.start.is_disputed
+    assert not found.end.is_disputed
     assert event.confidence.level is ConfidenceLevel.HIGH
     assert event.platforms[0].domains == ("x.com", "twitter.com")
 
@@ -109,7 +110,11 @@ def test_the_rules_of_2020_keep_all_five_dates_and_their_deadlines(events: Mappi
     assert notified.is_disputed
     due = [one.obligation for one in deadlines(events, NOW) if one.event == rules.id]
     assert due == [
-        *(f"register@2020-{day}" for day in ("04-21", "04-28", "04-30", "05-11", "05-12")),
+        *(
+            f"{duty}@2020-{day}"
+            for day in ("04-21", "04-28", "04-30", "05-11", "05-12")
+            for duty in ("office", "register")
+        ),
         *(f"data-server@2021-{day}" for day in ("01-21", "01-28", "01-31", "02-11", "02-12")),
     ]
 

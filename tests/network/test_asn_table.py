@@ -29,6 +29,7 @@ def test_a_row_is_read_as_far_as_it_makes_sense(
     assert (table.number("203.0.113.9"), table.place("203.0.113.9")) == (number, place)
     assert table.place("198.51.100.1") == Place("DE", 0)
     assert table.place("198.51.100.200") is None
+    assert table.place("2001:db8::1") is None  # the file holds IPv4 alone
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.events.test_event_files import SOUND
+from tests.fakes.mmdb import write_mmdb
 from tests.lab import Lab
 from tests.scenarios.daemon import Daemon, configuration
 
@@ -19,7 +20,12 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         lab.site("site.lab.test")
         targets = {"site": {"url": lab.url("site.lab.test")}}
         events = {"builtin": "pakistan", "files": "events"}
-        daemon = Daemon(configuration(lab, folder, targets, interval_seconds=1, events=events))
+        write_mmdb(
+            folder / "geo.mmdb",
+            {"127.0.0.0/8": {"autonomous_system_number": 17557, "country": {"iso_code": "PK"}}},
+        )
+        geo = {"database": "geo.mmdb"}
+        daemon = Daemon(configuration(lab, folder, targets, interval_seconds=1, events=events, geo=geo))
         with daemon.running():
             yield daemon
 
@@ -63,3 +69,12 @@ def test_a_bad_event_file_changes_nothing_and_is_told_with_its_line(daemon: Daem
     finally:
         bad.unlink()
         assert daemon.reload().status_code == 200
+
+
+def test_where_a_target_is_served_from_is_stored_exported_and_shown(daemon: Daemon) -> None:
+    daemon.wait_for(lambda: daemon.count("served_from"))
+    found = daemon.get("/api/v1/served-from?target=site").json()["served_from"][0]
+    assert (found["target"], found["place"]) == ("site", {"country": "PK", "asn": 17557})
+    served = daemon.metrics("access_target_served_from")
+    assert [(labels["server_country"], labels["server_asn"]) for labels, _ in served] == [("PK", "17557")]
+    assert "served from PK (AS17557)" in daemon.get("/").text

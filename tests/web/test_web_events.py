@@ -88,7 +88,7 @@ def test_events_are_records_with_what_follows_from_them() -> None:
     )
     assert len(found["event"]["sources"]) > 20
     one = client.get("/api/v1/events/pk-online-harm-rules-2020").json()
-    assert [due["obligation"] for due in one["deadlines"]][:2] == ["register@2020-04-21", "register@2020-04-28"]
+    assert [due["obligation"] for due in one["deadlines"]][:2] == ["office@2020-04-21", "register@2020-04-21"]
     assert one["in_force"] is None
 
 
