@@ -24,9 +24,10 @@ MEASURED_NETWORKS: Final = f"""(SELECT count(DISTINCT d.asn) FROM detector d JOI
     JOIN platform pp ON pp.id = t.platform_id JOIN vantage v ON v.id = d.vantage_id
     WHERE pp.name = i.platform AND coalesce(v.country, i.country) = i.country
     AND d.updated_at >= coalesce(i.closed_at, {NOW} * 1000) - {DAY_MS})"""
+# A member is a target and a vantage, and the network where that is known.
 AFFECTED_NETWORKS: Final = """(SELECT count(DISTINCT d.asn) FROM json_each(i.all_members) m
     JOIN target t ON t.name = m.value ->> 0 JOIN vantage v ON v.name = m.value ->> 1
-    JOIN detector d ON d.target_id = t.id AND d.vantage_id = v.id
+    JOIN detector d ON d.target_id = t.id AND d.vantage_id = v.id AND d.asn = coalesce(m.value ->> 2, d.asn)
     WHERE d.state = 'not_accessible' OR i.closed_at IS NOT NULL)"""
 MECHANISMS: Final = "(SELECT group_concat(value, ', ') FROM json_each(i.mechanisms))"
 LAST_MEASURED: Final = """(SELECT max(d.updated_at) FROM detector d JOIN target t ON t.id = d.target_id

@@ -14,7 +14,7 @@ import yaml
 
 from tests.dashboards.boards import FOLDER
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 
 class Prometheus:
