@@ -1,0 +1,116 @@
+"""The process inside the namespaces: `python -m tests.lab.internet.inside FOLDER`, started by laboratory.py.
+
+Carries out one scenario for each JSON line on its standard input and answers each with one.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from tests.lab.configuration import Agent
+from tests.lab.internet import addresses
+from tests.lab.internet.configuration import probes_yaml
+from tests.lab.internet.internet import Internet
+from tests.lab.internet.namespaces import CLIENT, CONTROL, enter
+from tests.lab.internet.protocol import protocol
+from tests.lab.internet.scenarios import SCENARIOS, WAITING, Scenario
+from tests.scenarios.running import TOKEN, line_with, probe, running
+
+_BY_NAME: Final = {scenario.name: scenario for scenario in (*SCENARIOS, *WAITING)}
+
+
+@contextlib.contextmanager
+def control_agent(internet: Internet, folder: Path) -> Iterator[Agent]:
+    """Run `monitor agent serve` in the control's namespace."""
+    token_file = folder / "token"
+    token_file.write_text(TOKEN)
+    listen = f"{addresses.CONTROL}:{addresses.CONTROL_PORT}"
+    options = ("--listen", listen, "--token-file", str(token_file), "--data", str(folder / "agent"), "--rate", "1000")
+    enter(CONTROL)
+    try:
+        agent = running(
+            "agent", "serve", *options, "--ca-file", str(internet.world.ca_file), "--no-sanity", log=folder / "agent.log"
+        )
+        process = agent.__enter__()
+    finally:
+        enter(CLIENT)
+    try:
+        line_with(process, "Listening on ")
+        url = f"https://{addresses.CONTROL_NAME}:{addresses.CONTROL_PORT}"
+        yield Agent(url=url, token_file=token_file, fingerprint=line_with(process, "Fingerprint "))
+    finally:
+        agent.__exit__(None, None, None)
+
+
+@contextlib.contextmanager
+def clock(offset: str | None) -> Iterator[None]:
+    """Have the programs started meanwhile believe in another time: Debian's faketime, by its library."""
+    if offset is None:
+        yield
+        return
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    changed = {"LD_PRELOAD": str(library), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        for name in changed:
+            del os.environ[name]
+
+
+def one_round(internet: Internet, agent: Agent, scenario: Scenario, folder: Path) -> Mapping[str, Any]:
+    """Measure once through the command line; returns what it printed, and what is wrong with it."""
+    config = folder / f"{scenario.name}.yaml"
+    config.write_text(
+        probes_yaml(
+            {scenario.name: scenario.target},
+            ca_file=internet.world.ca_file,
+            database=folder / f"{scenario.name}.db",
+            control=agent,
+            follow_ups=scenario.follow_ups,
+        )
+    )
+    internet.arrange(scenario.network)
+    with clock(internet.clock_offset):
+        status, printed, errors = probe(config, scenario.name)
+    if len(printed) != 1:
+        raise RuntimeError(f"exit status {status}: {errors}")
+    return {**printed[0], "exit_status": status, "wrong": wrong(scenario, printed[0])}
+
+
+def wrong(scenario: Scenario, found: Mapping[str, Any]) -> list[str]:
+    """Return how a measurement differs from what the scenario demands."""
+    seen = {f"{one['step']} {one.get('failure')}" for one in found["observations"]}
+    missing = [f"no observation {one}" for one in scenario.evidence if one not in seen]
+    return scenario.expected.differences(found["verdict"]) + missing
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]).absolute()
+    with Internet() as internet, control_agent(internet, folder) as agent:
+        _answer({"ready": True})
+        for line in sys.stdin:
+            asked = json.loads(line)
+            scenario = _BY_NAME[asked["scenario"]]
+            carry_out = {"round": one_round, "protocol": protocol}[asked["how"]]
+            started = time.monotonic()
+            try:
+                found = carry_out(internet, agent, scenario, folder)
+                _answer({**found, "seconds": round(time.monotonic() - started, 1)})
+            except Exception:  # noqa: BLE001 - told by whoever asked
+                _answer({"error": traceback.format_exc()})
+
+
+def _answer(found: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+def protocol(*a: Any) -> Mapping[str, Any]:
+    raise NotImplementedError
