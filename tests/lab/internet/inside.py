@@ -5,7 +5,6 @@ Carries out one scenario for each JSON line on its standard input and answers ea
 
 import contextlib
 import json
-import os
 import sys
 import time
 import traceback
@@ -48,22 +47,6 @@ def control_agent(internet: Internet, folder: Path) -> Iterator[Agent]:
         agent.__exit__(None, None, None)
 
 
-@contextlib.contextmanager
-def clock(offset: str | None) -> Iterator[None]:
-    """Have the programs started meanwhile believe in another time: Debian's faketime, by its library."""
-    if offset is None:
-        yield
-        return
-    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-    changed = {"LD_PRELOAD": str(library), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    os.environ.update(changed)
-    try:
-        yield
-    finally:
-        for name in changed:
-            del os.environ[name]
-
-
 def one_round(internet: Internet, agent: Agent, scenario: Scenario, folder: Path) -> Mapping[str, Any]:
     """Measure once through the command line; returns what it printed, and what is wrong with it."""
     config = folder / f"{scenario.name}.yaml"
@@ -77,7 +60,7 @@ def one_round(internet: Internet, agent: Agent, scenario: Scenario, folder: Path
         )
     )
     internet.arrange(scenario.network)
-    with clock(internet.clock_offset):
+    with internet.clock():
         status, printed, errors = probe(config, scenario.name)
     if len(printed) != 1:
         raise RuntimeError(f"exit status {status}: {errors}")

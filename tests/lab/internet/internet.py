@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -24,7 +25,7 @@ class Internet:
 
     def __init__(self) -> None:
         self._resources = contextlib.ExitStack()
-        self.clock_offset: str | None = None
+        self._clock_offset: str | None = None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as resources:
@@ -64,7 +65,7 @@ class Internet:
             self._box.arrange(changes.habits)
 
         self._call(lay)
-        self.clock_offset = changes.clock_offset
+        self._clock_offset = changes.clock_offset
         with inside(ROUTER):
             restore("iptables-restore", {"filter": ("FORWARD", changes.forward), "mangle": ("PREROUTING", changes.divert)})
             restore("ip6tables-restore", {"filter": ("FORWARD", changes.forward_v6)})
@@ -75,6 +76,21 @@ class Internet:
     def lift(self) -> None:
         """Bring the network into its clean state."""
         self.arrange()
+
+    @contextlib.contextmanager
+    def clock(self) -> Iterator[None]:
+        """Have the programs started meanwhile believe in the arranged time: Debian's faketime, by its library."""
+        if self._clock_offset is None:
+            yield
+            return
+        library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+        changed = {"LD_PRELOAD": str(library), "FAKETIME": self._clock_offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        os.environ.update(changed)
+        try:
+            yield
+        finally:
+            for name in changed:
+                del os.environ[name]
 
     async def _open(self) -> None:
         await self.world.open()

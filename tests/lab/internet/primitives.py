@@ -315,12 +315,14 @@ class Intercepted:
 
 @dataclass(frozen=True)
 class MtuHole:
-    """Packets longer than this never arrive at the client, and nobody says so."""
+    """Packets longer than this, from one address or from all, never arrive at the client, and nobody says so."""
 
     longest: int = 1000
+    source: str | None = None
 
     def lay(self, changes: Changes) -> None:
-        changes.forward.append(f"-o cl -m length --length {self.longest + 1}:65535 -j DROP")
+        came = f" -s {self.source}" if self.source else ""
+        changes.forward.append(f"-o cl{came} -m length --length {self.longest + 1}:65535 -j DROP")
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,6 @@ from tests.lab.scenarios import ACCESSIBLE, DOWN, NOBODY_BLAMED, Expected, confi
 HTTP, HTTPS = "http://www.example.com/", "https://www.example.com/"
 NAME: Final = "www.example.com"
 ORIGIN: Final = addresses.ORIGIN
-UNDECIDED: Final = Expected(("inconclusive",))  # any reason
 NOT_BLAMED: Final = Expected(("accessible", "inconclusive"))
 
 
@@ -179,7 +178,7 @@ SERVER_AND_CONTROL: Final = (
     Scenario("withheld-from-the-country", Expected(("withheld",), "likely"), HTTPS,
              (Server(page=here(country_refusal())),)),
     Scenario("forbidden-here", inconclusive("server_differs"), HTTPS, (Server(page=here(with_status(403))),)),
-    Scenario("forbidden-here-in-cleartext", UNDECIDED, HTTP, (Server(page=here(with_status(403))),)),
+    Scenario("forbidden-here-in-cleartext", inconclusive("content_unclear"), HTTP, (Server(page=here(with_status(403))),)),
     Scenario("too-many-requests", inconclusive("challenge"), HTTPS, (Server(page=here(with_status(429))),)),
     Scenario("captcha", inconclusive("challenge"), HTTPS, (Server(page=here(challenge(403))),)),
     Scenario("login-wall", ACCESSIBLE, HTTPS, (Server(page=_login_wall),)),
@@ -188,9 +187,9 @@ SERVER_AND_CONTROL: Final = (
     Scenario("page-in-another-language", NOT_BLAMED, HTTP, (Server(page=_in_italian),)),
     Scenario("page-of-an-experiment", NOT_BLAMED, HTTP, (Server(page=_by_turns),)),
     Scenario("slow-server", ACCESSIBLE, HTTPS,
-             (Server(page=lambda _: dataclasses.replace(origin_page(), wait_seconds=2.0)),)),
+             (Server(page=lambda _: dataclasses.replace(origin_page(), wait_seconds=1.5)),)),
     Scenario("slow-here-only", NOT_BLAMED, HTTPS,
-             (Server(page=here(dataclasses.replace(origin_page(), wait_seconds=2.5))),)),
+             (Server(page=here(dataclasses.replace(origin_page(), wait_seconds=1.5))),)),
 )  # fmt: skip
 
 DNS: Final = (
@@ -217,7 +216,7 @@ DNS: Final = (
 
 TCP_AND_TLS: Final = (
     Scenario("tcp-timeout", likely("tcp.timeout"), HTTPS, (Drop(ORIGIN, 443),), ("tcp generic_timeout_error",)),
-    Scenario("tcp-timeout-of-the-address", likely("tcp.timeout.address"), HTTPS, (Drop(ORIGIN),),
+    Scenario("tcp-timeout-of-the-address", likely("tcp.timeout(.address)"), HTTPS, (Drop(ORIGIN),),
              ("tcp generic_timeout_error",)),
     Scenario("tcp-refused", likely("tcp.refused(.address)"), HTTPS, (Refuse(ORIGIN, 443),),
              ("tcp connection_refused",)),
@@ -238,7 +237,7 @@ TCP_AND_TLS: Final = (
              ("tls ssl_failed_handshake",), isolated=True),
     Scenario("tls-substituted", confirmed("tls.certificate_substituted(.sni)"), HTTPS, (InLine(NAME, Cut.SUBSTITUTE),),
              ("tls ssl_unknown_authority",)),
-    Scenario("tls-reset-with-residue", Expected(("blocked",), None, ("tls.reset(.sni)",)), HTTPS,
+    Scenario("tls-reset-with-residue", likely("tls.reset"), HTTPS,
              (ResetText(NAME, residual_seconds=3),), ("tls connection_reset",)),
 )  # fmt: skip
 
@@ -279,7 +278,8 @@ OWN_LINE: Final = (
     Scenario("captive-portal", inconclusive("captive_portal"), HTTPS, (Captive(),)),
     Scenario("tls-intercepted", inconclusive("tls_intercepted"), HTTPS, (Intercepted(),)),
     Scenario("ipv6-broken", ACCESSIBLE, HTTPS, (BOTH_FAMILIES, BrokenV6())),
-    Scenario("mtu-black-hole", UNDECIDED, HTTPS, (MtuHole(),)),
+    Scenario("mtu-black-hole", NOT_BLAMED, HTTPS, (MtuHole(),)),
+    Scenario("mtu-black-hole-on-the-way-there", NOT_BLAMED, HTTPS, (MtuHole(source=ORIGIN),)),
     Scenario("loss-of-5-percent", NOT_BLAMED, HTTPS, (Loss(0.05),)),
     Scenario("loss-of-20-percent", NOT_BLAMED, HTTPS, (Loss(0.2),)),
     Scenario("clock-a-day-behind", NOT_BLAMED, HTTPS, (WrongClock("-1d"), Server(fresh=True))),
