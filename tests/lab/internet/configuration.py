@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from tests.lab.configuration import Agent
 from tests.lab.internet import addresses
 
-PLATFORM = "lab"
+PLATFORM: Final = "lab"
+BRISK: Final[Mapping[str, float]] = {"dns": 2, "tcp": 3, "tls": 3, "http": 4, "total": 15}
+PATIENT: Final[Mapping[str, float]] = {"dns": 4, "tcp": 10, "tls": 10, "http": 10, "total": 15}
 
 
 def probes_yaml(
@@ -20,7 +22,7 @@ def probes_yaml(
     control: Agent,
     follow_ups: bool = True,
     interval_seconds: float = 15.0,
-    total_seconds: float = 15.0,
+    timeouts: Mapping[str, float] = BRISK,
 ) -> str:
     """Return a configuration with one platform, vantage `here` and vantage `control`."""
     vantages: dict[str, Any] = {
@@ -41,7 +43,7 @@ def probes_yaml(
             "interval": interval_seconds,
             "jitter": 0.0,
             "allow_fast_interval": True,
-            "timeouts": {"dns": 2, "tcp": 3, "tls": 3, "http": 4, "total": total_seconds},
+            "timeouts": dict(timeouts),
         },
         "tls": {"ca_file": str(ca_file)},
         # Rounds are seconds apart, so checks must not be a minute old.

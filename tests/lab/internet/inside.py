@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from tests.lab.configuration import Agent
 from tests.lab.internet import addresses
-from tests.lab.internet.configuration import probes_yaml
+from tests.lab.internet.client import look
+from tests.lab.internet.configuration import BRISK, PATIENT, probes_yaml
 from tests.lab.internet.internet import Internet
 from tests.lab.internet.namespaces import CLIENT, CONTROL, enter
 from tests.lab.internet.protocol import protocol
@@ -57,6 +58,7 @@ def one_round(internet: Internet, agent: Agent, scenario: Scenario, folder: Path
             database=folder / f"{scenario.name}.db",
             control=agent,
             follow_ups=scenario.follow_ups,
+            timeouts=PATIENT if scenario.patient else BRISK,
         )
     )
     internet.arrange(scenario.network)
@@ -80,14 +82,26 @@ def main() -> None:
         _answer({"ready": True})
         for line in sys.stdin:
             asked = json.loads(line)
-            scenario = _BY_NAME[asked["scenario"]]
-            carry_out = {"round": one_round, "protocol": protocol}[asked["how"]]
             started = time.monotonic()
             try:
-                found = carry_out(internet, agent, scenario, folder)
+                found = _carry_out(asked, internet, agent, folder)
                 _answer({**found, "seconds": round(time.monotonic() - started, 1)})
             except Exception:  # noqa: BLE001 - told by whoever asked
                 _answer({"error": traceback.format_exc()})
+
+
+def _carry_out(asked: Mapping[str, Any], internet: Internet, agent: Agent, folder: Path) -> Mapping[str, Any]:
+    scenario = _BY_NAME[asked["scenario"]]
+    match asked["how"]:
+        case "round":
+            return one_round(internet, agent, scenario, folder)
+        case "protocol":
+            return protocol(internet, agent, scenario, folder)
+        case "look":
+            internet.arrange(scenario.network)
+            return {"seen": [look(*each, internet.world.ca_file) for each in asked["looks"]]}
+        case how:
+            raise ValueError(how)
 
 
 def _answer(found: Mapping[str, Any]) -> None:

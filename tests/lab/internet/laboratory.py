@@ -47,15 +47,20 @@ class Laboratory:
     def __exit__(self, *_: object) -> None:
         self._resources.close()
 
-    def ask(self, scenario: str, how: str = "round") -> dict[str, Any]:
+    def ask(self, scenario: str, how: str = "round", **more: object) -> dict[str, Any]:
         """Have a scenario carried out, `round` or `protocol`; returns what was found. Raises LaboratoryError."""
         stdin = self._pipe(self.process.stdin)
         try:
-            stdin.write(json.dumps({"scenario": scenario, "how": how}) + "\n")
+            stdin.write(json.dumps({"scenario": scenario, "how": how, **more}) + "\n")
             stdin.flush()
         except BrokenPipeError as error:
             raise LaboratoryError(self._log.read_text()[-4000:]) from error
         return self._answer()
+
+    def look(self, scenario: str, *looks: tuple[str, str, int, str]) -> list[str]:
+        """Arrange a scenario and let a plain client look: (step, address, port, name) each."""
+        seen: list[str] = self.ask(scenario, "look", looks=looks)["seen"]
+        return seen
 
     def _answer(self) -> dict[str, Any]:
         line = self._pipe(self.process.stdout).readline()

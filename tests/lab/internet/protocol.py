@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.lab.configuration import Agent
-from tests.lab.internet.configuration import probes_yaml
+from tests.lab.internet.configuration import PATIENT, probes_yaml
 from tests.lab.internet.internet import Internet
 from tests.lab.internet.primitives import WrongClock
 from tests.lab.internet.scenarios import Scenario
@@ -36,9 +36,11 @@ def protocol(internet: Internet, agent: Agent, scenario: Scenario, folder: Path)
             database=own / "monitor.db",
             control=agent,
             follow_ups=scenario.follow_ups,
+            timeouts=PATIENT,
         )
     )
-    change(config, defaults={"interval": _INTERVAL_SECONDS, "timeouts": _TIMEOUTS})
+    if not scenario.patient:
+        change(config, defaults={"interval": _INTERVAL_SECONDS, "timeouts": _TIMEOUTS})
     # A clock is wrong from the start or not at all: nobody moves it under a running program.
     internet.arrange(one for one in scenario.network if isinstance(one, WrongClock))
     daemon = Daemon(config)
