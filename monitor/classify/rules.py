@@ -16,7 +16,7 @@ from monitor.model.observation import Step
 from monitor.model.vantage import VantageState
 from monitor.model.verdict import Confidence, Reason, Status
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 
 OF_STATE: Final = {
     VantageState.OFFLINE: Reason.VANTAGE_OFFLINE,
@@ -417,7 +417,8 @@ RULES: Final = (
         confidence=Confidence.LIKELY,
         mechanisms=_as_well(_page_modified),
         needs="A cleartext response from an address that is not suspect has the control's status, and of length,"
-        " headers and title every one that can be compared, two at least, differs.",
+        " headers and title every one that can be compared, two at least, differs. A control that is shown a known"
+        " block page, or whose address did not prove to be the site's while ours did, cannot say so.",
         because="For {host}, {words}.",
     ),
     Rule(

@@ -554,6 +554,20 @@ def _() -> tuple[Scene, Context]:
     return _http(Scene(HTTP), **page), judged_with(control_http(**page), bodies=bodies(NOTICE))
 
 
+@story("block-page-at-the-control-only", "insufficient", "inconclusive", reason="content_unclear")
+def _() -> tuple[Scene, Context]:
+    page: dict[str, Any] = {"headers": (), "title": "Access Denied", "body": NOTICE, "keep_body": True}
+    return _http(Scene(HTTP)), judged_with(control_http(**page), bodies=bodies(NOTICE))
+
+
+@story("control-at-an-address-that-proves-nothing", "insufficient", "inconclusive", reason="content_unclear")
+def _() -> tuple[Scene, Context]:
+    there = Scene(HTTP, "control").dns(EXAMPLE, ORIGIN, RELAY).tcp(RELAY, 80)
+    there.http(HTTP, RELAY, headers=(("x-other", "1"),), title="Kindly look elsewhere", body=b"no")
+    there.at(Purpose.ADDRESS_CHECK).tcp(RELAY, failure="connection_refused")
+    return _http(Scene(HTTP)), judged_with(there)
+
+
 @story("block-page-quoted-over-tls", "tls_success", "accessible")
 def _() -> tuple[Scene, Context]:
     return _https(Scene(HTTPS), body=NOTICE, keep_body=True), judged_with(control_https(), bodies=bodies(NOTICE))

@@ -1,7 +1,7 @@
 """The full protocol of a scenario, through the real daemon.
 
 The clean network first, then the interference for at least three rounds and until its transition, then the clean
-network again until the transition back: each phase must show the same verdict in every round.
+network again until the transition back. Every round under interference must show the same verdict.
 """
 
 import json
@@ -46,7 +46,7 @@ def protocol(internet: Internet, agent: Agent, scenario: Scenario, folder: Path)
     daemon = Daemon(config)
     with internet.clock(), daemon.running():
         watch = _Watch(daemon, scenario)
-        wrong = [f"clean: {one}" for one in watch.rounds(_ROUNDS, scenario.clean.differences)]
+        wrong = [f"clean: {one}" for one in watch.settled(scenario.clean.differences)]
         internet.arrange(scenario.network)
         watch.forget_the_round_under_way()
         blames = bool(_FAILING & set(scenario.expected.statuses))
@@ -61,7 +61,7 @@ def protocol(internet: Internet, agent: Agent, scenario: Scenario, folder: Path)
         wrong += [f"no observation {one}" for one in scenario.evidence if one not in evidence]
         internet.lift()
         watch.forget_the_round_under_way()
-        wrong += [f"lifted: {one}" for one in watch.rounds(_ROUNDS, scenario.clean.differences)]
+        wrong += [f"lifted: {one}" for one in watch.settled(scenario.clean.differences)]
         if blames and scenario.clean.statuses == ("accessible",):
             wrong += watch.transitions([(before, "not_accessible"), ("not_accessible", "accessible")])
             wrong += watch.incidents(opened=1, closed=1)
@@ -106,6 +106,16 @@ class _Watch:
         new = self.verdicts()[self._seen :]
         self._seen += len(new)
         return [f"{each} in round {at + 1}" for at, one in enumerate(new) for each in differences(one)]
+
+    def settled(self, differences: Callable[[Mapping[str, object]], list[str]]) -> list[str]:
+        """Wait until the last rounds are as demanded; returns how they differ if they never are."""
+
+        def found() -> list[str]:
+            last = self.verdicts()[self._seen :][-_ROUNDS:]
+            return ["too few rounds"] if len(last) < _ROUNDS else [each for one in last for each in differences(one)]
+
+        self._until(lambda: not found())
+        return found()
 
     def transitions(self, wanted: list[tuple[str, str]]) -> list[str]:
         query = (
