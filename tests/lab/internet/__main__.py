@@ -9,17 +9,19 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tests.lab.internet import table
 from tests.lab.internet.laboratory import ROOT, UNSHARE, Laboratory, LaboratoryError
 from tests.lab.internet.scenarios import SCENARIOS, WAITING, Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _BY_NAME = {scenario.name: scenario for scenario in (*SCENARIOS, *WAITING)}
 

@@ -41,6 +41,9 @@ ANTI_BOT: Final = "104.16.132.229"
 REDIRECTOR: Final = "172.67.144.64"
 BOGON: Final = "10.10.34.35"
 
+# Healthy platforms for the run that counts false alarms, on as many networks.
+PLATFORMS: Final[Mapping[str, str]] = {f"www.platform-{n}.example": f"151.{n}.0.10" for n in range(64, 76)}
+
 # Outside every rule: what the sanity checks of the program ask by default.
 PORTALS: Final[Mapping[str, str]] = {"network-test.debian.org": "130.89.148.77", "ping.archlinux.org": "95.217.163.246"}
 PORTAL_TEXT: Final = "NetworkManager is online"

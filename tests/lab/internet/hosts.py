@@ -8,7 +8,18 @@ from typing import Final
 from tests.lab.authority import Certificate
 from tests.lab.interference import Cut
 from tests.lab.internet import addresses
-from tests.lab.pages import BLOCK_PAGE_SENTENCE, Answerer, Asked, Page, always, challenge, html, plain, redirect, with_status
+from tests.lab.pages import (
+    BLOCK_PAGE_SENTENCE,
+    Answerer,
+    Asked,
+    Page,
+    always,
+    challenge,
+    html,
+    plain,
+    redirect,
+    with_status,
+)
 
 TITLE: Final = "Example laboratory platform"
 _LARGE_BYTES: Final = 32 << 20
@@ -101,6 +112,7 @@ HOSTS: Final[Mapping[str, Host]] = {
     addresses.LARGE_FILE: Host(("largefile.com",), lambda _: _large(), quic=True),
     addresses.ANTI_BOT: Host(("www.cloudflare-cache.com",), _anti_bot, ports=(443,)),
     addresses.REDIRECTOR: Host(("httpbin.com",), _redirector, ports=(443,)),
+    **{address: Host((name,), always(origin_page())) for name, address in addresses.PLATFORMS.items()},
     **{
         address: Host((name,), always(plain(addresses.PORTAL_TEXT)), ports=(80,))
         for name, address in addresses.PORTALS.items()

@@ -121,7 +121,9 @@ def _checksum(data: bytes) -> int:
     return ~(total + (total >> 16)) & 0xFFFF
 
 
-def on_text(text: str, port: int, answer: Callable[[Segment], Iterable[bytes]], address: str | None = None) -> Injection:
+def on_text(
+    text: str, port: int, answer: Callable[[Segment], Iterable[bytes]], address: str | None = None
+) -> Injection:
     """Answer a segment to `port` that holds `text`, at any address unless one is given."""
     wanted = text.encode()
     place = socket.inet_aton(address) if address else None

@@ -1,10 +1,13 @@
 """The process inside the namespaces: `python -m tests.lab.internet.inside FOLDER`, started by laboratory.py.
 
-Carries out one scenario for each JSON line on its standard input and answers each with one.
+Carries out one scenario for each JSON line on its standard input and answers each with one; or, told so by further
+arguments, opens a shell or counts false alarms.
 """
 
 import contextlib
 import json
+import os
+import subprocess
 import sys
 import time
 import traceback
@@ -16,6 +19,7 @@ from tests.lab.configuration import Agent
 from tests.lab.internet import addresses
 from tests.lab.internet.client import look
 from tests.lab.internet.configuration import BRISK, PATIENT, probes_yaml
+from tests.lab.internet.false_alarms import false_alarms
 from tests.lab.internet.internet import Internet
 from tests.lab.internet.namespaces import CLIENT, CONTROL, enter
 from tests.lab.internet.protocol import protocol
@@ -35,7 +39,13 @@ def control_agent(internet: Internet, folder: Path) -> Iterator[Agent]:
     enter(CONTROL)
     try:
         agent = running(
-            "agent", "serve", *options, "--ca-file", str(internet.world.ca_file), "--no-sanity", log=folder / "agent.log"
+            "agent",
+            "serve",
+            *options,
+            "--ca-file",
+            str(internet.world.ca_file),
+            "--no-sanity",
+            log=folder / "agent.log",
         )
         process = agent.__enter__()
     finally:
@@ -48,19 +58,39 @@ def control_agent(internet: Internet, folder: Path) -> Iterator[Agent]:
         agent.__exit__(None, None, None)
 
 
+def shell(internet: Internet, agent: Agent, scenario: Scenario, folder: Path) -> int:
+    """Arrange a scenario and hand the client over to whoever sits at the terminal."""
+    config = folder / "probes.yaml"
+    config.write_text(_configured(internet, agent, scenario, folder))
+    internet.arrange(scenario.network)
+    sys.stderr.write(
+        f"{scenario.name}: {scenario.expected}\n"
+        f"  python -m monitor probe {scenario.name} -c {config}\n"
+        "  nsenter --net=/run/netns/router tcpdump -ni cl        (also: client, control, world)\n"
+        "  nsenter --net=/run/netns/router iptables -vnL         what matched\n"
+        "The laboratory ends with this shell.\n"
+    )
+    with internet.clock():
+        path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PS1": "client# "}
+        subprocess.run(["bash", "--norc"], check=False, env={**os.environ, **path})
+    return 0
+
+
+def _configured(internet: Internet, agent: Agent, scenario: Scenario, folder: Path) -> str:
+    return probes_yaml(
+        {scenario.name: scenario.target},
+        ca_file=internet.world.ca_file,
+        database=folder / f"{scenario.name}.db",
+        control=agent,
+        follow_ups=scenario.follow_ups,
+        timeouts=PATIENT if scenario.patient else BRISK,
+    )
+
+
 def one_round(internet: Internet, agent: Agent, scenario: Scenario, folder: Path) -> Mapping[str, Any]:
     """Measure once through the command line; returns what it printed, and what is wrong with it."""
     config = folder / f"{scenario.name}.yaml"
-    config.write_text(
-        probes_yaml(
-            {scenario.name: scenario.target},
-            ca_file=internet.world.ca_file,
-            database=folder / f"{scenario.name}.db",
-            control=agent,
-            follow_ups=scenario.follow_ups,
-            timeouts=PATIENT if scenario.patient else BRISK,
-        )
-    )
+    config.write_text(_configured(internet, agent, scenario, folder))
     internet.arrange(scenario.network)
     with internet.clock():
         status, printed, errors = probe(config, scenario.name)
@@ -76,18 +106,29 @@ def wrong(scenario: Scenario, found: Mapping[str, Any]) -> list[str]:
     return scenario.expected.differences(found["verdict"]) + missing
 
 
-def main() -> None:
+def main() -> int:
     folder = Path(sys.argv[1]).absolute()
     with Internet() as internet, control_agent(internet, folder) as agent:
-        _answer({"ready": True})
-        for line in sys.stdin:
-            asked = json.loads(line)
-            started = time.monotonic()
-            try:
-                found = _carry_out(asked, internet, agent, folder)
-                _answer({**found, "seconds": round(time.monotonic() - started, 1)})
-            except Exception:  # noqa: BLE001 - told by whoever asked
-                _answer({"error": traceback.format_exc()})
+        match sys.argv[2:]:
+            case ["shell", name]:
+                return shell(internet, agent, _BY_NAME[name], folder)
+            case ["false-alarms", measurements, seed]:
+                return false_alarms(internet, agent, folder, int(measurements), int(seed))
+            case _:
+                _answer_requests(internet, agent, folder)
+    return 0
+
+
+def _answer_requests(internet: Internet, agent: Agent, folder: Path) -> None:
+    _answer({"ready": True})
+    for line in sys.stdin:
+        asked = json.loads(line)
+        started = time.monotonic()
+        try:
+            found = _carry_out(asked, internet, agent, folder)
+            _answer({**found, "seconds": round(time.monotonic() - started, 1)})
+        except Exception:  # noqa: BLE001 - told by whoever asked
+            _answer({"error": traceback.format_exc()})
 
 
 def _carry_out(asked: Mapping[str, Any], internet: Internet, agent: Agent, folder: Path) -> Mapping[str, Any]:
@@ -110,4 +151,4 @@ def _answer(found: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -67,7 +67,9 @@ class Internet:
         self._call(lay)
         self._clock_offset = changes.clock_offset
         with inside(ROUTER):
-            restore("iptables-restore", {"filter": ("FORWARD", changes.forward), "mangle": ("PREROUTING", changes.divert)})
+            restore(
+                "iptables-restore", {"filter": ("FORWARD", changes.forward), "mangle": ("PREROUTING", changes.divert)}
+            )
             restore("ip6tables-restore", {"filter": ("FORWARD", changes.forward_v6)})
             run("conntrack", "-F")
         with inside(WORLD):
@@ -105,6 +107,9 @@ def restore(program: str, tables: dict[str, tuple[str, list[str]]]) -> None:
     lines = []
     for table, (chain, rules) in tables.items():
         # Of two boxes that want the same flows diverted one rule is enough.
-        lines += [f"*{table}", *(f"-A {chain} {rule}" for rule in (dict.fromkeys(rules) if table == "mangle" else rules))]
+        lines += [
+            f"*{table}",
+            *(f"-A {chain} {rule}" for rule in (dict.fromkeys(rules) if table == "mangle" else rules)),
+        ]
         lines.append("COMMIT")
     run(program, given="\n".join(lines) + "\n")

@@ -4,7 +4,6 @@ Each is a frozen value that lays itself into `Changes`. Rules of the router matc
 primitive says otherwise, so the control and the servers never pass them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -222,8 +221,8 @@ class Slow:
         rate = f"{self.kilobytes_per_second}kb/s"
         changes.forward += [
             f"{seen} -j CONNMARK --set-mark {_SLOW_MARK}",
-            f"-o cl -m connmark --mark {_SLOW_MARK} -m hashlimit --hashlimit-name slow --hashlimit-mode dstip"
-            f" --hashlimit-above {rate} --hashlimit-burst {rate.removesuffix('/s')} -j DROP",
+            (f"-o cl -m connmark --mark {_SLOW_MARK} -m hashlimit --hashlimit-name slow --hashlimit-mode dstip"
+            f" --hashlimit-above {rate} --hashlimit-burst {rate.removesuffix('/s')} -j DROP"),
         ]
 
 
@@ -362,7 +361,8 @@ class Server:
         if self.page is not None:
             fields["answerer"] = self.page
         if (shown := self.certificate) is not None:
-            always_shown: Callable[[str], Certificate] = lambda _: shown
+            def always_shown(_: str) -> Certificate:
+                return shown
             fields["certificate"] = always_shown
         changes.world.change(self.address, **fields)
 

@@ -48,7 +48,17 @@ from tests.lab.internet.primitives import (
     WrongClock,
     Zone,
 )
-from tests.lab.pages import Asked, Page, challenge, country_refusal, html, legal_refusal, redirect, unknown_block_page, with_status
+from tests.lab.pages import (
+    Asked,
+    Page,
+    challenge,
+    country_refusal,
+    html,
+    legal_refusal,
+    redirect,
+    unknown_block_page,
+    with_status,
+)
 from tests.lab.resolvers import EMPTY, NXDOMAIN, REFUSED, SERVFAIL, SILENCE, Answer
 from tests.lab.scenarios import ACCESSIBLE, DOWN, NOBODY_BLAMED, Expected, confirmed, inconclusive, likely
 
@@ -100,7 +110,9 @@ def _page(title: str, text: str) -> Page:
 
 def _in_italian(asked: Asked) -> Page:
     """The same page in the visitor's language."""
-    return here(_page("Piattaforma di laboratorio esemplare", "Nulla si frappone fra voi e questa pagina. " * 31))(asked)
+    return here(_page("Piattaforma di laboratorio esemplare", "Nulla si frappone fra voi e questa pagina. " * 31))(
+        asked
+    )
 
 
 def _login_wall(asked: Asked) -> Page:

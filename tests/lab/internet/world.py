@@ -11,8 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import dns.exception
-import dns.message
 import trustme
 
 from tests.lab.authority import Authority, Certificate
@@ -241,7 +239,7 @@ def _origin_line(reversed_address: str) -> str | None:
 
 
 def _network_line(label: str) -> str | None:
-    for address in WORLD_ADDRESSES + (addresses.CLIENT, addresses.CONTROL):
+    for address in (*WORLD_ADDRESSES, addresses.CLIENT, addresses.CONTROL):
         if ":" not in address:
             _, number, country, name = addresses.network_of(address)
             if label == f"as{number}":
