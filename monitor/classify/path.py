@@ -20,11 +20,15 @@ from monitor.model.observation import (
     HttpObservation,
     Observation,
     Purpose,
+    QuicObservation,
     Step,
     TcpObservation,
+    ThroughputObservation,
     TlsObservation,
 )
 from monitor.model.target import Expectation
+
+Endpoint = TcpObservation | TlsObservation | HttpObservation  # a step at one address of the ordinary way
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # those that are followed (measurement.md section 1)
 MAX_HOST_CHARS: Final = 253  # RFC 1035 section 2.3.4
@@ -85,6 +89,7 @@ class Hop:
     tcp: list[TcpObservation] = field(default_factory=list)
     tls: list[TlsObservation] = field(default_factory=list)
     http: list[HttpObservation] = field(default_factory=list)
+    quic: list[QuicObservation] = field(default_factory=list)
     tcp_checks: list[TcpObservation] = field(default_factory=list)
     tls_checks: list[TlsObservation] = field(default_factory=list)
 
@@ -108,7 +113,7 @@ class Hop:
         return self.tls or self.tls_checks
 
     @property
-    def endpoints(self) -> Iterable[TcpObservation | TlsObservation | HttpObservation]:
+    def endpoints(self) -> Iterable[Endpoint]:
         """Everything tried at an address of this hop, in no order that matters."""
         return (*self.tcp, *self.tls, *self.http, *self.tcp_checks, *self.tls_checks)
 
@@ -216,7 +221,7 @@ def _hops(url: str, observations: Sequence[Observation], siblings: Sequence[Obse
             _file(hop, one)
         given = {address for one in hop.dns for address in one.addresses}
         for one in siblings:
-            if not isinstance(one, DnsObservation) and one.hop == index and one.address in given:
+            if isinstance(one, Endpoint) and one.hop == index and one.address in given:
                 _file(hop, one)
         if hop.response is not None:
             url = hop.response.url
@@ -237,3 +242,7 @@ def _file(hop: Hop, one: Observation) -> None:
             (hop.tls if is_path else hop.tls_checks).append(one)
         case HttpObservation():
             hop.http.append(one)
+        case QuicObservation():
+            hop.quic.append(one)
+        case ThroughputObservation():
+            pass  # a transfer is looked at beside the path, never part of it

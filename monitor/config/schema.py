@@ -7,7 +7,7 @@ Models are frozen and refuse unknown keys. Lengths of time are seconds, sizes ar
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, model_validator
 
 from monitor.config.fields import (
     Address,
@@ -31,6 +31,7 @@ from monitor.config.fields import (
     Whole,
 )
 from monitor.config.quantities import Bytes, Seconds, Share
+from monitor.model.target import QuicUse
 from monitor.model.vantage import Role
 
 # A key of the left name holds the path of a file whose text becomes the secret of the right name.
@@ -60,6 +61,7 @@ class Timeouts(Section):
     tcp: Deadline = 10.0
     tls: Deadline = 10.0
     http: Deadline = 10.0
+    quic: Annotated[Deadline, Field(le=20)] = 10.0  # beside the ordinary way, cut off with the whole
     total: Annotated[Deadline, Field(le=60)] = 45.0  # of one routine measurement; a deep run adds what is left of 60 s
 
     @model_validator(mode="after")
@@ -68,6 +70,12 @@ class Timeouts(Section):
         if longest > self.total:
             raise ValueError(
                 f"a step may not take longer ({longest:g} s) than the whole measurement ({self.total:g} s)"
+            )
+        # Silence counts only where a step had all its time: a step cut off by the whole never shows a timeout.
+        if self.dns + longest > self.total:
+            raise ValueError(
+                f"the whole measurement ({self.total:g} s) must leave the longest step its {longest:g} s after"
+                f" {self.dns:g} s for dns, else silence could never be told from want of time"
             )
         return self
 
@@ -119,6 +127,11 @@ class Expect(Section):
         return self
 
 
+def _off(written: Any) -> Any:
+    """Read `off` as the word that was meant: YAML takes it for `false`."""
+    return QuicUse.OFF if written is False else written
+
+
 class TargetConfig(Section):
     """One URL to measure; a target without other keys may be written as its URL alone."""
 
@@ -126,6 +139,7 @@ class TargetConfig(Section):
     probe: PlainName = "web"
     expect: Expect = Expect()
     interval: Deadline | None = None
+    quic: Annotated[QuicUse, BeforeValidator(_off)] = QuicUse.DEEP
     vantages: Annotated[tuple[PlainName, ...], Field(min_length=1)] | None = None  # all but controls by default
 
     @model_validator(mode="before")
@@ -203,9 +217,20 @@ class FollowUpConfig(Section):
     )
     # Asked for the target's name. It must not stand on a delivery network that might really serve that name.
     unrelated: Address = "www.debian.org:443"
+    # Another operator's HTTP/3: silence of a platform's counts only where this one answers.
+    quic_reference: Address | None = "quic.nginx.org:443"
     retries: Annotated[Whole, Field(ge=0, le=5)] = 2
     retry_wait: Annotated[Seconds, Field(le=20)] = 5.0
     refresh: Seconds = 3600.0  # an unchanged symptom is isolated again after this long
+
+
+class ThroughputConfig(Section):
+    """Transfers that tell throttling from a slow line; only in deep runs after something came very slowly."""
+
+    enabled: bool = False  # it moves megabytes: switched on by whoever pays for the line
+    # Any file of 512 KiB and more that nobody has a reason to slow down, on a network that serves no platform.
+    reference: Url = "http://ftp.debian.org/debian/ls-lR.gz"
+    daily_mb: Annotated[float, Field(gt=0, le=10_000)] = 50.0  # of each vantage and UTC day
 
 
 class SanityConfig(Section):
@@ -302,6 +327,7 @@ class Configuration(Section):
     geo: GeoConfig = GeoConfig()
     sanity: SanityConfig = SanityConfig()
     follow_ups: FollowUpConfig = FollowUpConfig()
+    throughput: ThroughputConfig = ThroughputConfig()
     storage: StorageConfig = Field(default_factory=dict, validate_default=True)  # validated: its path has a folder
     server: ServerConfig = ServerConfig()
     data: DataConfig = DataConfig()

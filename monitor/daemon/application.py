@@ -132,6 +132,7 @@ class Daemon:
         log.info("stopping", extra={"in_flight": self._in_flight, "grace_seconds": STOP_SECONDS})
         self.is_ready = False
         systemd.notify(systemd.STOPPING)
+        await self.station.pipeline.close()
         await schedule.stop(STOP_SECONDS)
         server.should_exit = True
         await serving
@@ -157,6 +158,7 @@ class Daemon:
         except (ConfigError, ValueError, OSError) as error:
             return self._refuse(str(error))
         before, self.station = self.station, station
+        await before.pipeline.close()
         self._put_in_use(before)
         gone = [vantage for name, vantage in before.vantages.items() if station.vantages.get(name) is not vantage]
         for vantage in gone:

@@ -20,7 +20,7 @@ from monitor.classify.context import Context
 from monitor.classify.expected import is_unexpected
 from monitor.classify.facts import Facts
 from monitor.classify.fingerprints import FINGERPRINTS, Fingerprint
-from monitor.classify.follow_ups import FollowUpSettings, control_checks, follow_ups
+from monitor.classify.follow_ups import FollowUpSettings, Stranger, control_checks, follow_ups, residual_looks
 from monitor.classify.verdict import verdict_on
 from monitor.config.schema import CONTROL_SITES_PLATFORM
 from monitor.daemon.control_book import ControlBook
@@ -30,19 +30,25 @@ from monitor.detect.cusum import step
 from monitor.detect.incidents import apply
 from monitor.model.address import is_address
 from monitor.model.measurement import FollowUp, Limits, Measurement, Recording, Request
-from monitor.model.observation import DnsObservation, Purpose
+from monitor.model.observation import DnsObservation, Purpose, ThroughputObservation
 from monitor.model.outcome import Outcome
 from monitor.model.seams import Clock, Vantage, VantageError
-from monitor.model.target import Target
+from monitor.model.target import QuicUse, Target
 from monitor.model.vantage import VantageCheck, VantageState
 from monitor.model.verdict import Reason
 from monitor.network.asn_table import AsnTable
+from monitor.network.web_url import web_url
 
 log = logging.getLogger("monitor.run")
 
 # Routine and deep run together, their controls included, end within a minute.
 ROUND_SECONDS = 60.0
 UNRELATED_SECONDS = 3600.0
+# Some boxes punish the pair of addresses for minutes after a hit; a harmless name is looked at again when they forgot.
+RESIDUAL_SECONDS = 180.0
+MAX_RESIDUAL_ROUNDS = 50  # waiting at the same time
+# What a deep run leaves of the minute for its verdict.
+LAST_SECONDS = 1.0
 # How long a round waits, from its start, for a control that hangs.
 CONTROL_SECONDS = 15.0
 
@@ -55,6 +61,9 @@ class Settings:
     resolvers: Mapping[str, tuple[str, ...]]  # by vantage
     follow_ups: FollowUpSettings | None  # None: deep runs are switched off
     unrelated_host: str  # resolved when first needed
+    quic_reference: tuple[str, int] | None  # host and port, resolved when first needed
+    transfer_reference: str | None  # URL; None: no transfers
+    daily_transfer_bytes: int
     deep_limits: Limits
     isolation_seconds: float
     host_concurrency: int
@@ -69,7 +78,7 @@ class Round:
     recording: Recording
     context: Context
     control_ids: tuple[int, ...] = ()
-    spent_seconds: float = 0.0  # by the routine measurement and its controls
+    began: float = 0.0  # monotonic; the minute of the whole counts from here
     control_age_seconds: float = 0.0  # how old a control may be to decide
 
     @property
@@ -93,8 +102,10 @@ class Pipeline:
         record: Callable[[Outcome], None],
         deep_slots: asyncio.Semaphore,
         nothing_seen: Callable[[Target, Vantage], Measurement],
+        residual_seconds: float = RESIDUAL_SECONDS,
     ) -> None:
         self._settings = settings
+        self._residual_seconds = residual_seconds
         self._clock = clock
         self._sanity = sanity
         self._controls = controls
@@ -103,7 +114,9 @@ class Pipeline:
         self._deep_slots = deep_slots
         self._nothing_seen = nothing_seen
         self._host_slots: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
-        self._unrelated: dict[str, tuple[float, str]] = {}  # by vantage: when found, address
+        self._strangers: dict[tuple[str, str], tuple[float, str]] = {}  # by vantage and host: when found, address
+        self._transferred: dict[str, tuple[int, int]] = {}  # by vantage: a UTC day, bytes moved on it
+        self._waiting: dict[tuple[str, str], asyncio.Task[None]] = {}  # residual rounds by target and vantage
 
     def request(self, target: Target, vantage: Vantage) -> Request:
         """Return the routine request for a target at a vantage."""
@@ -124,10 +137,20 @@ class Pipeline:
         self, target: Target, vantage: Vantage, interval_seconds: float, *, deep: bool, in_series: bool
     ) -> Outcome:
         run = await self._look(target, vantage, interval_seconds)
+        return await self._concluded(run, target, vantage, interval_seconds, deep=deep, in_series=in_series)
+
+    async def _concluded(
+        self, run: Round, target: Target, vantage: Vantage, interval_seconds: float, *, deep: bool, in_series: bool
+    ) -> Outcome:
         facts = Facts(run.recording.measurement, run.context)
         if deep or facts.symptom:
-            if run.is_ready and (deep or is_unexpected(run.recording.measurement, run.context)):
+            unexpected = is_unexpected(run.recording.measurement, run.context)
+            # A name that leads to a new address every minute would be isolated anew every time.
+            may_deepen = deep or self._memory.may_deepen((target.name, vantage.info.name), self._clock.now())
+            if run.is_ready and (deep or unexpected) and may_deepen:
                 await self._deepen(run, self.request(target, vantage), vantage)
+                if in_series:
+                    self._look_later(run, target, vantage, interval_seconds)
             elif run.is_ready:
                 # The isolation of an earlier round stands; whose the addresses are, the control is asked in every one.
                 await self._ask_controls(run, self.request(target, vantage))
@@ -202,7 +225,7 @@ class Pipeline:
         context = self._context(
             recording, target=target, vantage=vantage, controls=controls, before=before, fault=fault
         )
-        return Round(recording, context, ids_of(controls), self._clock.monotonic() - began, control_age_seconds)
+        return Round(recording, context, ids_of(controls), began, control_age_seconds)
 
     async def _control(self, request: Request, max_age_seconds: float) -> tuple[Measurement, ...]:
         """Return the controls of a target; a control site is itself what the line is compared with."""
@@ -221,6 +244,7 @@ class Pipeline:
         fault: Reason | None,
     ) -> Context:
         series = (target.name, vantage.info.name)
+        follow_ups = self._settings.follow_ups
         return Context(
             expectation=target.expectation,
             state_before=before.state if before else None,
@@ -235,41 +259,58 @@ class Pipeline:
             bodies=bodies_of(recording),
             asn_of=self._numbers(recording.measurement, *controls),
             country=vantage.info.country,
-            harmless_name=self._settings.follow_ups.harmless_name if self._settings.follow_ups else "",
+            harmless_name=follow_ups.harmless_name if follow_ups else "",
+            measures_throughput=self._settings.transfer_reference is not None and follow_ups is not None,
+            has_retries=follow_ups is not None and follow_ups.retries > 1,
+            usual_http_seconds=self._memory.usual_http_seconds(series),
             fault=fault,
         )
 
     async def _deepen(self, run: Round, request: Request, vantage: Vantage) -> None:
-        """Gather fresh controls and follow-ups until the questions are answered or the time is up."""
+        """Gather fresh controls and follow-ups until the questions are answered or the time is up.
+
+        The wait for a slot counts too: a minute after the round began it is over, whatever was seen.
+        """
         deep_request = msgspec.structs.replace(request, limits=self._settings.deep_limits)
-        async with self._deep_slots:
-            try:
-                began = self._clock.monotonic()
-                async with asyncio.timeout(ROUND_SECONDS - run.spent_seconds):
-                    await self._ask_controls(run, deep_request)
-                    settings = await self._follow_up_settings(deep_request, vantage)
-                    while settings and (wanted := follow_ups(run.recording.measurement, run.context, settings)):
-                        left = ROUND_SECONDS - run.spent_seconds - (self._clock.monotonic() - began)
-                        limits = msgspec.structs.replace(deep_request.limits, total_seconds=max(0.0, left - 1))
-                        asked = msgspec.structs.replace(deep_request, follow_ups=wanted, limits=limits)
-                        answer = await vantage.measure(asked)
-                        if not answer.measurement.observations:
-                            break  # a vantage that cannot look this way would be asked for ever
-                        run.recording = joined(run.recording, answer)
-                        run.context = msgspec.structs.replace(
-                            run.context,
-                            bodies=bodies_of(run.recording),
-                            asn_of=self._numbers(run.recording.measurement, *run.context.controls),
-                        )
-            except (TimeoutError, VantageError) as error:
-                # What was seen so far stands; a rule that needs more than was seen does not fire.
-                log.info("deep run ended early", extra={"target": request.target.name, "why": type(error).__name__})
+        try:
+            async with asyncio.timeout(self._left(run)), self._deep_slots:
+                await self._ask_controls(run, deep_request)
+                settings = await self._follow_up_settings(deep_request, vantage)
+                while settings and (wanted := follow_ups(run.recording.measurement, run.context, settings)):
+                    limits = msgspec.structs.replace(
+                        deep_request.limits, total_seconds=max(0.0, self._left(run) - LAST_SECONDS)
+                    )
+                    asked = msgspec.structs.replace(deep_request, follow_ups=wanted, limits=limits)
+                    answer = await vantage.measure(asked)
+                    if not answer.measurement.observations:
+                        break  # a vantage that cannot look this way would be asked for ever
+                    self._count_transfers(answer, vantage)
+                    run.recording = joined(run.recording, answer)
+                    run.context = msgspec.structs.replace(
+                        run.context,
+                        bodies=bodies_of(run.recording),
+                        asn_of=self._numbers(run.recording.measurement, *run.context.controls),
+                    )
+                    settings = self._within_budget(settings, vantage)
+        except (TimeoutError, VantageError) as error:
+            # What was seen so far stands; a rule that needs more than was seen does not fire.
+            log.info("deep run ended early", extra={"target": request.target.name, "why": type(error).__name__})
         # The run is its own isolation now.
         run.context = msgspec.structs.replace(run.context, isolation=None)
 
+    def _left(self, run: Round) -> float:
+        """Return what is left of the minute of a round."""
+        return max(0.0, ROUND_SECONDS - (self._clock.monotonic() - run.began))
+
     async def _ask_controls(self, run: Round, request: Request) -> None:
         """Have the controls try the addresses that this round was led to; one that hangs is not waited for."""
-        checks = control_checks(run.recording.measurement, request.allowed_bogons)
+        is_slow = run.context.measures_throughput and Facts(run.recording.measurement, run.context).is_slow
+        checks = control_checks(
+            run.recording.measurement,
+            request.allowed_bogons,
+            http3=request.target.quic is not QuicUse.OFF,
+            transfer=is_slow,
+        )
         try:
             async with asyncio.timeout(CONTROL_SECONDS):
                 fresh = await self._controls.extended(request, checks, run.control_age_seconds)
@@ -280,11 +321,40 @@ class Pipeline:
             run.control_ids = ids_of(fresh)
 
     async def _follow_up_settings(self, request: Request, vantage: Vantage) -> FollowUpSettings | None:
-        """Return the settings with the address of the unrelated host, as encrypted and other resolvers tell it."""
-        settings, host = self._settings.follow_ups, self._settings.unrelated_host
+        """Return the settings with the addresses of the hosts that a deep run compares with."""
+        settings = self._settings.follow_ups
+        if settings is None:
+            return None
+        unrelated = await self._stranger(self._settings.unrelated_host, request, vantage)
+        http3 = request.target.quic is not QuicUse.OFF
+        quic = self._settings.quic_reference or (self._settings.unrelated_host, settings.unrelated_port)
+        quic_address = await self._stranger(quic[0], request, vantage) if http3 else ""
+        return self._within_budget(
+            msgspec.structs.replace(
+                settings,
+                unrelated_address=unrelated,
+                http3=http3,
+                quic_reference=Stranger(host=quic[0], address=quic_address, port=quic[1]) if quic_address else None,
+                transfer_reference=await self._transfer_reference(request, vantage),
+            ),
+            vantage,
+        )
+
+    async def _transfer_reference(self, request: Request, vantage: Vantage) -> Stranger | None:
+        """Return the innocuous file with an address of its host; None: no transfers, or the host is not found."""
+        if self._settings.transfer_reference is None:
+            return None
+        url = web_url(self._settings.transfer_reference)
+        address = await self._stranger(url.host, request, vantage)
+        return Stranger(host=url.authority, address=address, port=url.port, url=url.text) if address else None
+
+    async def _stranger(self, host: str, request: Request, vantage: Vantage) -> str:
+        """Return an address of a host that a deep run compares with, as encrypted and other resolvers tell it."""
+        settings = self._settings.follow_ups
         if settings is None or is_address(host):
-            return settings and msgspec.structs.replace(settings, unrelated_address=host)
-        found_at, address = self._unrelated.get(vantage.info.name, (-UNRELATED_SECONDS, ""))
+            return host
+        key = (vantage.info.name, host)
+        found_at, address = self._strangers.get(key, (-UNRELATED_SECONDS, ""))
         if self._clock.monotonic() - found_at >= UNRELATED_SECONDS:
             lookups = tuple(
                 FollowUp(purpose=Purpose.OTHER_RESOLVER, until="dns", host=host, resolver=resolver)
@@ -294,8 +364,67 @@ class Pipeline:
             answers = [one for one in answer.measurement.observations if isinstance(one, DnsObservation)]
             address = next((one.addresses[0] for one in answers if one.addresses), "")
             if address:
-                self._unrelated[vantage.info.name] = self._clock.monotonic(), address
-        return msgspec.structs.replace(settings, unrelated_address=address)
+                self._strangers[key] = self._clock.monotonic(), address
+        return address
+
+    def _within_budget(self, settings: FollowUpSettings, vantage: Vantage) -> FollowUpSettings:
+        """Return the settings without transfers once the day's megabytes are used up."""
+        day, moved = self._transferred.get(vantage.info.name, (None, 0))
+        if day == self._clock.now().toordinal() and moved >= self._settings.daily_transfer_bytes:
+            return msgspec.structs.replace(settings, transfer_reference=None)
+        return settings
+
+    def _count_transfers(self, answer: Recording, vantage: Vantage) -> None:
+        moved = sum(
+            one.bytes_received for one in answer.measurement.observations if isinstance(one, ThroughputObservation)
+        )
+        today = self._clock.now().toordinal()
+        day, before = self._transferred.get(vantage.info.name, (today, 0))
+        self._transferred[vantage.info.name] = today, moved + (before if day == today else 0)
+
+    def _look_later(self, run: Round, target: Target, vantage: Vantage, interval_seconds: float) -> None:
+        """Have a round wait for what may be residual blocking to pass; one for each series, so many in all."""
+        series = (target.name, vantage.info.name)
+        if self._settings.follow_ups is None or series in self._waiting or len(self._waiting) >= MAX_RESIDUAL_ROUNDS:
+            return
+        looks = residual_looks(run.recording.measurement, run.context, self._settings.follow_ups)
+        if looks:
+            waiting = asyncio.create_task(self._residual_round(target, vantage, interval_seconds, looks))
+            self._waiting[series] = waiting
+            waiting.add_done_callback(lambda task: self._waited(series, task))
+
+    def _waited(self, series: tuple[str, str], task: asyncio.Task[None]) -> None:
+        self._waiting.pop(series, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a residual round failed", exc_info=error, extra={"target": series[0], "vantage": series[1]})
+
+    async def _residual_round(
+        self, target: Target, vantage: Vantage, interval_seconds: float, looks: tuple[FollowUp, ...]
+    ) -> None:
+        """Look at the harmless name first, from a new source port, then make a deep round of its own.
+
+        It is stored like any other and stands for the rounds after it; the detector hears nothing of it, since it does
+        not come on the beat.
+        """
+        await asyncio.sleep(self._residual_seconds)
+        async with self._host_slot(target, vantage):
+            asked = msgspec.structs.replace(self.request(target, vantage), follow_ups=looks)
+            try:
+                first = await vantage.measure(asked)
+            except VantageError as error:
+                log.info("a residual round gave nothing", extra={"target": target.name, "why": str(error)})
+                return
+            run = await self._look(target, vantage, interval_seconds)
+            run.recording = joined(first, run.recording)
+            run.context = msgspec.structs.replace(run.context, isolation=None, bodies=bodies_of(run.recording))
+            await self._concluded(run, target, vantage, interval_seconds, deep=True, in_series=False)
+
+    async def close(self) -> None:
+        """Give up the rounds that still wait."""
+        waiting = tuple(self._waiting.values())
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _check_afterwards(self, run: Round, vantage: Vantage) -> None:
         """Check the line again; a clean round needs no such check, since it proved the line itself."""

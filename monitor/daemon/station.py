@@ -26,6 +26,7 @@ from monitor.network.asn_table import AsnTable
 from monitor.network.certificates import TrustStore
 from monitor.vantages import build
 from monitor.vantages._parts import Parts
+from monitor.vantages.direct import endpoint
 
 # A deep run listens on for the second of two contradicting replies, and tries more than one address.
 DEEP_LISTEN_SECONDS = 0.5
@@ -151,11 +152,11 @@ def settings_of(config: Configuration) -> Settings:
     """Return what rounds need of the configuration."""
     routine = limits_of(config)
     wanted = config.follow_ups
-    host, _, port = wanted.unrelated.rpartition(":")
+    host, port = endpoint(wanted.unrelated)
     follow_ups = FollowUpSettings(
         harmless_name=wanted.harmless_name,
         resolvers=wanted.resolvers,
-        unrelated_port=int(port),
+        unrelated_port=port,
         retries=wanted.retries,
         retry_wait_seconds=wanted.retry_wait,
     )
@@ -169,7 +170,10 @@ def settings_of(config: Configuration) -> Settings:
         ),
         resolvers={name: written.resolvers for name, written in config.vantages.items()},
         follow_ups=follow_ups if wanted.enabled else None,
-        unrelated_host=host.strip("[]"),
+        unrelated_host=host,
+        quic_reference=endpoint(wanted.quic_reference) if wanted.quic_reference else None,
+        transfer_reference=config.throughput.reference if config.throughput.enabled else None,
+        daily_transfer_bytes=round(config.throughput.daily_mb * 1e6),
         deep_limits=_deep(routine),
         isolation_seconds=wanted.refresh,
         host_concurrency=config.defaults.host_concurrency,

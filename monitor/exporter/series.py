@@ -37,6 +37,10 @@ def label_values(target: Target, vantage: VantageInfo, measurement: Measurement)
     )
 
 
+# The ordinary way; HTTP/3 and transfers are looked at beside it only.
+_TIMED: Final = frozenset({Purpose.PATH, Purpose.HTTP3, Purpose.TRANSFER})
+
+
 class TargetSeries:
     """The latest measurement and verdict, and the step durations since the series began.
 
@@ -63,7 +67,7 @@ class TargetSeries:
     def observe(self, measurement: Measurement, verdict: Verdict | None, interval_seconds: float) -> None:
         """Take in a measurement and what was concluded from it."""
         for observation in measurement.observations:
-            if observation.purpose is Purpose.PATH and observation.failure is None:
+            if observation.purpose in _TIMED and observation.failure is None:
                 step = step_of(observation)
                 if step not in self._steps:
                     self._steps[step] = Histogram(_STEP_BUCKETS_SECONDS)

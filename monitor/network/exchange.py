@@ -99,7 +99,7 @@ async def exchange(
     sent, received = stream.bytes_sent, stream.bytes_received
     transport = MeasuredTransport(clock, stream, byte_limit=2 * asked.body_bytes + _OVERHEAD_BYTES)
     cookie = cookies.header(asked.url) if cookies is not None else None
-    request = _request(asked.url, asked.host or asked.url.authority, asked.user_agent, cookie)
+    request = request_for(asked.url, asked.host or asked.url.authority, asked.user_agent, cookie)
     answer = _Answer()
     failure: str | None = None
     detail: FailureDetail | None = None
@@ -157,7 +157,8 @@ async def _fetch(transport: MeasuredTransport, request: httpx.Request, limit: in
 
 
 @lru_cache(maxsize=4096)
-def _request(url: WebUrl, host: str, user_agent: str, cookie: str | None) -> httpx.Request:
+def request_for(url: WebUrl, host: str, user_agent: str, cookie: str | None) -> httpx.Request:
+    """Return the GET of an ordinary client; an empty `user_agent` sends no such header."""
     headers = [
         ("Host", host),
         ("User-Agent", user_agent),

@@ -522,6 +522,8 @@ def _stored_verdict(row: sqlite3.Row) -> StoredVerdict:
             layer=_optional(Step, row["layer"]),
             mechanisms=tuple(msgspec.json.decode(row["mechanisms"])),
             reason=_optional(Reason, row["reason"]),
+            observations=tuple(msgspec.json.decode(row["observations"] or "[]")),
+            isolation_observations=tuple(msgspec.json.decode(row["isolation_observations"] or "[]")),
         ),
         drawn_at=instant(row["drawn_at"]),
         state_before=_optional(VantageState, row["vantage_state_before"]),

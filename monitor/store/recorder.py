@@ -356,8 +356,8 @@ class Recorder:
     def _verdict(self, outcome: Outcome, verdict: Verdict, at: datetime) -> None:
         measurement_id = outcome.recording.measurement.id
         self._db.execute(
-            "INSERT INTO verdict (measurement_id, rules_version, drawn_at, conclusion_id, control_ids, isolation_id) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO verdict (measurement_id, rules_version, drawn_at, conclusion_id, control_ids, isolation_id, "
+            "observations, isolation_observations) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 measurement_id,
                 verdict.rules_version,
@@ -376,6 +376,8 @@ class Recorder:
                 ),
                 text(outcome.control_ids) if outcome.control_ids else None,
                 outcome.isolation_id,
+                text(verdict.observations) if verdict.observations else None,
+                text(verdict.isolation_observations) if verdict.isolation_observations else None,
             ),
         )
         if _is_remarkable(verdict):

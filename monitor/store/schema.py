@@ -113,6 +113,24 @@ def m0002_events(database: Any) -> None:
     _run(database, _EVENTS)
 
 
+@MIGRATIONS()
+def m0010_verdict_observations(database: Any) -> None:
+    """Name the observations that a verdict rests on."""
+    _run(database, _VERDICT_OBSERVATIONS)
+
+
+_VERDICT_OBSERVATIONS: Final = """
+-- JSON arrays of positions: in the measurement itself, and in the one that isolation_id names
+ALTER TABLE verdict ADD COLUMN observations TEXT;
+ALTER TABLE verdict ADD COLUMN isolation_observations TEXT;
+DROP VIEW verdict_detail;
+CREATE VIEW verdict_detail AS
+SELECT v.measurement_id, v.rules_version, v.drawn_at, c.status, c.confidence, c.layer, c.mechanisms, c.reason, c.rule,
+    c.because, c.vantage_state_before, c.vantage_state_after, v.control_ids, v.isolation_id, v.observations,
+    v.isolation_observations
+FROM verdict v JOIN conclusion c ON c.id = v.conclusion_id;
+"""
+
 _RECORD: Final = """
 CREATE TABLE platform (
     id INTEGER PRIMARY KEY,
