@@ -52,6 +52,8 @@ SANE_HOSTS: Final[Mapping[str, str]] = {
     "www.freebsd.org": "96.47.72.84",
     "www.openbsd.org": "199.185.178.80",
 }
+QUIC_REFERENCE: Final = ("quic.nginx.org", "35.214.218.230")
+INNOCUOUS_FILE: Final = ("ftp.debian.org", "151.101.194.132")
 UNRELATED_NAME: Final = "www.debian.org"
 HARMLESS_NAME: Final = "www.freebsd.org"
 

@@ -10,8 +10,8 @@ from tests.lab.configuration import Agent
 from tests.lab.internet import addresses
 
 PLATFORM: Final = "lab"
-BRISK: Final[Mapping[str, float]] = {"dns": 2, "tcp": 3, "tls": 3, "http": 4, "total": 15}
-PATIENT: Final[Mapping[str, float]] = {"dns": 4, "tcp": 10, "tls": 10, "http": 10, "total": 15}
+BRISK: Final[Mapping[str, float]] = {"dns": 2, "tcp": 3, "tls": 3, "http": 4, "quic": 3, "total": 15}
+PATIENT: Final[Mapping[str, float]] = {"dns": 4, "tcp": 10, "tls": 10, "http": 10, "quic": 5, "total": 15}
 
 
 def probes_yaml(
@@ -55,6 +55,7 @@ def probes_yaml(
             "unrelated": f"{addresses.UNRELATED_NAME}:443",
             "retry_wait": 0.2,
         },
+        "throughput": {"enabled": True},
         "storage": {"path": str(database)},
         "server": {"listen": "127.0.0.1:0"},
         "vantages": vantages,

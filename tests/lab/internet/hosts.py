@@ -22,7 +22,6 @@ from tests.lab.pages import (
 )
 
 TITLE: Final = "Example laboratory platform"
-_LARGE_BYTES: Final = 32 << 20
 _RANDOM_BYTES: Final = 128 << 10
 
 
@@ -95,9 +94,9 @@ def _bad(name: str) -> Certificate:
     return Certificate.EXPIRED if name == "expired.badssl.com" else Certificate.UNKNOWN_AUTHORITY
 
 
-def _large() -> Page:
+def _file(size_bytes: int) -> Page:
     # Random as far as anybody reads, so that no two bodies are alike.
-    body = os.urandom(_RANDOM_BYTES) + bytes(_LARGE_BYTES - _RANDOM_BYTES)
+    body = os.urandom(_RANDOM_BYTES) + bytes(size_bytes - _RANDOM_BYTES)
     return Page(200, (("Content-Type", "application/octet-stream"), ("Alt-Svc", 'h3=":443"')), body)
 
 
@@ -109,7 +108,7 @@ HOSTS: Final[Mapping[str, Host]] = {
     addresses.RELAY: Host((), origin, relay=True),
     addresses.SHORTENER: Host(("bit.ly",), _shortener, ports=(443,)),
     addresses.BAD_CERTIFICATES: Host(("expired.badssl.com",), always(origin_page()), ports=(443,), certificate=_bad),
-    addresses.LARGE_FILE: Host(("largefile.com",), lambda _: _large(), quic=True),
+    addresses.LARGE_FILE: Host(("largefile.com",), lambda _: _file(32 << 20), quic=True),
     addresses.ANTI_BOT: Host(("www.cloudflare-cache.com",), _anti_bot, ports=(443,)),
     addresses.REDIRECTOR: Host(("httpbin.com",), _redirector, ports=(443,)),
     **{address: Host((name,), always(origin_page())) for name, address in addresses.PLATFORMS.items()},
@@ -117,5 +116,7 @@ HOSTS: Final[Mapping[str, Host]] = {
         address: Host((name,), always(plain(addresses.PORTAL_TEXT)), ports=(80,))
         for name, address in addresses.PORTALS.items()
     },
+    addresses.QUIC_REFERENCE[1]: Host((addresses.QUIC_REFERENCE[0],), always(with_status(200)), quic=True),
+    addresses.INNOCUOUS_FILE[1]: Host((addresses.INNOCUOUS_FILE[0],), lambda _: _file(1 << 20), ports=(80,)),
     **{address: Host((name,), always(with_status(200))) for name, address in addresses.SANE_HOSTS.items()},
 }

@@ -257,9 +257,9 @@ class Loss:
 
 @dataclass(frozen=True)
 class DropQuic:
-    """UDP to port 443 of an address vanishes."""
+    """UDP to port 443 of an address, or of any, vanishes."""
 
-    address: str
+    address: str | None
 
     def lay(self, changes: Changes) -> None:
         changes.forward.append(f"{_to(self.address, 443, 'udp')} -j DROP")
@@ -389,6 +389,21 @@ class Refusing:
 
     def lay(self, changes: Changes) -> None:
         changes.servers.append(f"-p tcp --syn -d {self.address} --dport {self.port} {_RESET}")
+
+
+@dataclass(frozen=True)
+class SlowServer:
+    """A server sends slowly to everybody."""
+
+    address: str
+    kilobytes_per_second: int = 10
+
+    def lay(self, changes: Changes) -> None:
+        rate = f"{self.kilobytes_per_second}kb/s"
+        changes.forward.append(
+            f"-i wd -s {self.address} -m hashlimit --hashlimit-name server --hashlimit-mode dstip"
+            f" --hashlimit-above {rate} --hashlimit-burst {rate.removesuffix('/s')} -j DROP"
+        )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tests.lab.internet.scenarios import Scenario
 from tests.scenarios.daemon import Daemon, change
 
 _INTERVAL_SECONDS: Final = 3.0
-_TIMEOUTS: Final = {"dns": 1.5, "tcp": 2, "tls": 2, "http": 2.5, "total": _INTERVAL_SECONDS}
+_TIMEOUTS: Final = {"dns": 1, "tcp": 2, "tls": 2, "http": 2, "quic": 1.5, "total": _INTERVAL_SECONDS}
 _ROUNDS: Final = 3
 _PATIENCE_SECONDS: Final = 240.0
 _FAILING: Final = frozenset({"blocked", "throttled", "withheld"})

@@ -44,6 +44,7 @@ from tests.lab.internet.primitives import (
     Server,
     Silent,
     Slow,
+    SlowServer,
     Unreachable,
     WrongClock,
     Zone,
@@ -84,12 +85,14 @@ class Scenario:
     patient: bool = False  # needs the deadlines of real lines, not those of the laboratory
     follow_ups: bool = True
     expect: Mapping[str, object] | str | int | None = None
+    quic: str | None = None  # when HTTP/3 is tried, as probes.yaml writes it
     clean: Expected = ACCESSIBLE  # what the network gives without the primitives
 
     @property
     def target(self) -> dict[str, object]:
         """The target as probes.yaml writes it."""
-        return {"url": self.url} if self.expect is None else {"url": self.url, "expect": self.expect}
+        written = {"url": self.url, "expect": self.expect, "quic": self.quic}
+        return {key: value for key, value in written.items() if value is not None}
 
     def without_follow_ups(self) -> "Scenario":
         """Return the same situation with the follow-ups off, and what is then still to be concluded."""
@@ -299,22 +302,32 @@ OWN_LINE: Final = (
     Scenario("overloaded-server", NOBODY_BLAMED, HTTPS, (Overloaded(0.5),)),
 )  # fmt: skip
 
+QUIC_AND_THROUGHPUT: Final = (
+    Scenario("quic-reachable", ACCESSIBLE, HTTPS, quic="always"),
+    Scenario("quic-timeout", Expected(("accessible",), "likely", ("quic.timeout",)), HTTPS, (DropQuic(ORIGIN),),
+             ("quic generic_timeout_error",), quic="always"),
+    Scenario("quic-refused", Expected(("accessible",), "likely", ("quic.refused",)), HTTPS, (RefuseQuic(ORIGIN),),
+             ("quic connection_refused",), quic="always"),
+    Scenario("quic-down", ACCESSIBLE, HTTPS, (Silent(ORIGIN, 443, "udp"),), quic="always"),
+    Scenario("quic-dead-on-the-whole-line", ACCESSIBLE, HTTPS, (DropQuic(None),), quic="always"),
+    Scenario("tcp-blocked-quic-open", likely("tcp.timeout(.address)"), HTTPS, (Drop(ORIGIN, 443),)),
+    Scenario("throttled-endpoint", Expected(("throttled",), "likely", ("throughput.throttled",)),
+             "http://largefile.com/", (Slow(addresses.LARGE_FILE, 80),), patient=True),
+    Scenario("throttled-by-name", Expected(("throttled",), "confirmed", ("throughput.throttled.sni",)),
+             "https://largefile.com/", (Slow(None, 443, "largefile.com"),), patient=True),
+    Scenario("congested-line", NOT_BLAMED, "http://largefile.com/", (Congestion(20),), patient=True),
+    Scenario("slow-file-for-everybody", NOT_BLAMED, "http://largefile.com/", (SlowServer(addresses.LARGE_FILE),),
+             patient=True),
+)  # fmt: skip
+
 # What the program cannot measure yet. Move a line up when it can.
 WAITING: Final = (
     # Silence of one address towards long packets only: it would take the kernel's count of segments out of order.
     Scenario("mtu-black-hole-on-the-way-there", NOT_BLAMED, HTTPS, (MtuHole(source=ORIGIN),)),
-    Scenario("quic-timeout", Expected(("accessible",), None, ("quic.timeout(.sni)",)), HTTPS, (DropQuic(ORIGIN),)),
-    Scenario("quic-refused", Expected(("accessible",), None, ("quic.refused(.sni)",)), HTTPS, (RefuseQuic(ORIGIN),)),
-    Scenario("quic-down", ACCESSIBLE, HTTPS, (Silent(ORIGIN, 443, "udp"),)),
-    Scenario("tcp-blocked-quic-open", likely("tcp.timeout"), HTTPS, (Drop(ORIGIN, 443),)),
-    Scenario("throttled-endpoint", Expected(("throttled",), "likely", ("throughput.throttled",)),
-             "http://largefile.com/", (Slow(addresses.LARGE_FILE, 80),)),
-    Scenario("throttled-by-name", Expected(("throttled",), "confirmed", ("throughput.throttled[.sni]",)),
-             "https://largefile.com/", (Slow(None, 443, "largefile.com"),)),
-    Scenario("congested-line", NOT_BLAMED, "http://largefile.com/", (Congestion(),)),
 )  # fmt: skip
 
 _WRITTEN: Final = (
-    *NOTHING, *FOR_EVERYBODY, *SERVER_AND_CONTROL, *DNS, *TCP_AND_TLS, *CLEARTEXT, *BEHIND_A_REDIRECT, *OWN_LINE
+    *NOTHING, *FOR_EVERYBODY, *SERVER_AND_CONTROL, *DNS, *TCP_AND_TLS, *CLEARTEXT, *BEHIND_A_REDIRECT, *OWN_LINE,
+    *QUIC_AND_THROUGHPUT,
 )  # fmt: skip
 SCENARIOS: Final = (*_WRITTEN, *(one.without_follow_ups() for one in _WRITTEN if one.isolated))
