@@ -92,7 +92,12 @@ def false_alarms(internet: Internet, agent: Agent, folder: Path, measurements: i
         )
     )
     # Deadlines, retries and sanity checks as on a real line.
-    change(config, sanity={"max_age": 60}, follow_ups={"retry_wait": 1}, defaults={"jitter": 0.1})
+    change(
+        config,
+        sanity={"max_age": 60},
+        follow_ups={"retry_wait": 1},
+        defaults={"jitter": 0.1, "host_concurrency": _PAGES_OF_A_PLATFORM},
+    )
     internet.arrange()
     dice = random.Random(seed)  # noqa: S311 - repeatable, not secret
     seconds: Counter[str] = Counter()

@@ -27,7 +27,10 @@ _RANDOM_BYTES: Final = 128 << 10
 
 @dataclass(frozen=True)
 class Host:
-    """One server. With `fresh`, its certificate was issued an hour ago."""
+    """One server. With `fresh`, its certificate was issued an hour ago.
+
+    Asked for a name that is not its own it shows the certificate of its first; without names it has one for any.
+    """
 
     names: tuple[str, ...]
     answerer: Answerer
@@ -37,6 +40,7 @@ class Host:
     cut_ports: tuple[int, ...] = (80, 443)
     quic: bool = False
     fresh: bool = False
+    any_name: bool = False  # has a certificate for whatever it is asked
     relay: bool = False  # passes TLS through by its server name and forwards by Host
     alpn: tuple[str, ...] = ("h2", "http/1.1")
 
@@ -107,7 +111,9 @@ HOSTS: Final[Mapping[str, Host]] = {
     addresses.BLOCK_PAGE_HOST: Host((addresses.BLOCK_PAGE_NAME,), always(block_page()), ports=(80,)),
     addresses.RELAY: Host((), origin, relay=True),
     addresses.SHORTENER: Host(("bit.ly",), _shortener, ports=(443,)),
-    addresses.BAD_CERTIFICATES: Host(("expired.badssl.com",), always(origin_page()), ports=(443,), certificate=_bad),
+    addresses.BAD_CERTIFICATES: Host(
+        ("expired.badssl.com",), always(origin_page()), ports=(443,), certificate=_bad, any_name=True
+    ),
     addresses.LARGE_FILE: Host(("largefile.com",), lambda _: _file(32 << 20), quic=True),
     addresses.ANTI_BOT: Host(("www.cloudflare-cache.com",), _anti_bot, ports=(443,)),
     addresses.REDIRECTOR: Host(("httpbin.com",), _redirector, ports=(443,)),

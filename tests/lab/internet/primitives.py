@@ -221,8 +221,10 @@ class Slow:
         rate = f"{self.kilobytes_per_second}kb/s"
         changes.forward += [
             f"{seen} -j CONNMARK --set-mark {_SLOW_MARK}",
-            (f"-o cl -m connmark --mark {_SLOW_MARK} -m hashlimit --hashlimit-name slow --hashlimit-mode dstip"
-            f" --hashlimit-above {rate} --hashlimit-burst {rate.removesuffix('/s')} -j DROP"),
+            (
+                f"-o cl -m connmark --mark {_SLOW_MARK} -m hashlimit --hashlimit-name slow --hashlimit-mode dstip"
+                f" --hashlimit-above {rate} --hashlimit-burst {rate.removesuffix('/s')} -j DROP"
+            ),
         ]
 
 
@@ -361,8 +363,10 @@ class Server:
         if self.page is not None:
             fields["answerer"] = self.page
         if (shown := self.certificate) is not None:
+
             def always_shown(_: str) -> Certificate:
                 return shown
+
             fields["certificate"] = always_shown
         changes.world.change(self.address, **fields)
 

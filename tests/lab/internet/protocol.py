@@ -17,8 +17,8 @@ from tests.lab.internet.primitives import WrongClock
 from tests.lab.internet.scenarios import Scenario
 from tests.scenarios.daemon import Daemon, change
 
-_INTERVAL_SECONDS: Final = 3.0
-_TIMEOUTS: Final = {"dns": 1, "tcp": 2, "tls": 2, "http": 2, "quic": 1.5, "total": _INTERVAL_SECONDS}
+_INTERVAL_SECONDS: Final = 5.0
+_TIMEOUTS: Final = {"dns": 2, "tcp": 3, "tls": 3, "http": 3, "quic": 2, "total": _INTERVAL_SECONDS}
 _ROUNDS: Final = 3
 _PATIENCE_SECONDS: Final = 240.0
 _FAILING: Final = frozenset({"blocked", "throttled", "withheld"})

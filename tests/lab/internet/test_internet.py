@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 20.0
 NAME, OTHER = "www.example.com", "www.freebsd.org"
 ORIGIN, ELSEWHERE = addresses.ORIGIN, addresses.SANE_HOSTS["www.debian.org"]
 OURS = ("tls", ORIGIN, 443, NAME)
-HARMLESS = ("tls", ORIGIN, 443, OTHER)
+HARMLESS = ("tls", ORIGIN, 443, "www.example.org")
 UNRELATED = ("tls", ELSEWHERE, 443, NAME)
 PAGE = ("http", ORIGIN, 80, NAME)
 CONNECT = ("tcp", ORIGIN, 443, "")
@@ -44,6 +44,7 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]
         ("reachable-https", {
             OURS: "verified", HARMLESS: "verified", PAGE: "200 1489 B", SYSTEM: ORIGIN, QUIC: "verified",
             ("http", ORIGIN, 80, OTHER): "400 17 B",
+            ("tls", ORIGIN, 443, OTHER): "SSLCertVerificationError",
             ("tcp", addresses.BLOCK_PAGE_HOST, 443, ""): "ConnectionRefusedError",
             ("tls", addresses.BAD_CERTIFICATES, 443, "expired.badssl.com"): "SSLCertVerificationError",
             ("tcp", addresses.BOGON, 443, ""): "TimeoutError",

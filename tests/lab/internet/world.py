@@ -152,7 +152,9 @@ class World:
         host = self.hosts[address]
         alpn = None
         if speaks_tls(first):
-            name = name_asked(first) or next(iter(host.names), address)
+            asked = name_asked(first)
+            is_served = asked in host.names or host.any_name or not host.names
+            name = asked if asked and is_served else next(iter(host.names), address)
             usual = self._authority.context(name, host.certificate(name), host.alpn)
             context = self._fresh_context(name) if host.fresh else usual
             alpn = await wire.start_tls(context)
