@@ -6,6 +6,7 @@ nothing; over UDP, a further reply that comes late shows that somebody on the pa
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import struct
@@ -85,8 +86,8 @@ class _Lookup:
     """One question on its way, and what has come back so far."""
 
     __slots__ = (
-        "_asked_again", "_id", "_labels", "_message", "_network", "_query_type", "_recorder", "_toolbox", "_udp", "evidence",
-        "late_replies", "saw_foreign", "transport",
+        "_asked_again", "_id", "_labels", "_message", "_network", "_query_type", "_recorder", "_toolbox", "_udp",
+        "evidence", "late_replies", "saw_foreign", "transport",
     )  # fmt: skip
 
     def __init__(self, toolbox: Toolbox, network: Network, recorder: Recorder, host: str, query_type: str) -> None:
@@ -176,13 +177,10 @@ class _Lookup:
         loop = asyncio.get_running_loop()
         for _ in range(_DATAGRAMS - 1):
             await loop.sock_sendall(udp, self._message)
-            try:
-                async with asyncio.timeout(seconds / _DATAGRAMS) as patience:
+            with contextlib.suppress(TimeoutError):  # a datagram socket knows no ETIMEDOUT
+                async with asyncio.timeout(seconds / _DATAGRAMS):
                     return await self._first(udp)
-            except TimeoutError:
-                if not patience.expired():
-                    raise
-                self._asked_again = True
+            self._asked_again = True
         await loop.sock_sendall(udp, self._message)
         return await self._first(udp)
 

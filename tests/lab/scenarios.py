@@ -37,7 +37,7 @@ ANY: Final = "any"
 
 @dataclass(frozen=True)
 class Expected:
-    """A verdict; more than one status where the catalogue leaves a choice, `ANY` for a confidence that may be either."""
+    """A verdict; more than one status, or `ANY` confidence, where the catalogue leaves a choice."""
 
     statuses: tuple[str, ...]
     confidence: str | None = None

@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import dns.message
 import dns.query
@@ -15,31 +15,32 @@ from aioquic.asyncio.client import connect
 from aioquic.h3.connection import H3_ALPN
 from aioquic.quic.configuration import QuicConfiguration
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PATIENCE_SECONDS: Final = 2.0
 _LISTEN_SECONDS: Final = 0.2
 
 
 def look(what: str, address: str, port: int, name: str, ca_file: Path) -> str:
     """Return in a few words how a step ends: what came, or the name of the exception."""
+    looks: dict[str, Callable[[], str]] = {
+        "tcp": lambda: _connect(address, port),
+        "tls": lambda: _handshake(address, port, name, ca_file),
+        "http": lambda: _fetch(address, port, name),
+        "udp": lambda: _datagram(address, port),
+        "dns": lambda: _resolve(address, name),
+        "quic": lambda: asyncio.run(_quic(address, port, name, ca_file)),
+    }
     try:
-        match what:
-            case "tcp":
-                with socket.create_connection((address, port), PATIENCE_SECONDS):
-                    return "connected"
-            case "tls":
-                return _handshake(address, port, name, ca_file)
-            case "http":
-                return _fetch(address, port, name)
-            case "udp":
-                return _datagram(address, port)
-            case "dns":
-                return _resolve(address, name)
-            case "quic":
-                return asyncio.run(_quic(address, port, name, ca_file))
-            case _:
-                raise ValueError(what)
+        return looks[what]()
     except (OSError, EOFError) as error:
         return type(error).__name__
+
+
+def _connect(address: str, port: int) -> str:
+    with socket.create_connection((address, port), PATIENCE_SECONDS):
+        return "connected"
 
 
 def _handshake(address: str, port: int, name: str, ca_file: Path) -> str:

@@ -60,7 +60,8 @@ FAULTS: Final = (
         Overloaded(dice.uniform(0.2, 0.8), address) for address in addresses.PLATFORMS.values())),
     Fault("outage of a platform", lambda dice: (Silent(_somewhere(dice)), Silent(_somewhere(dice)))),
     Fault("errors of a platform", lambda dice: (Server(_somewhere(dice), page=always(with_status(503))),)),
-    Fault("a wall against robots", lambda dice: (Server(_somewhere(dice), page=here(challenge(403), always(origin_page()))),)),
+    Fault("a wall against robots", lambda dice: (
+        Server(_somewhere(dice), page=here(challenge(403), always(origin_page()))),)),
     Fault("slow servers", lambda dice: tuple(
         Server(address, page=always(replace(origin_page(), wait_seconds=dice.uniform(1.0, 12.0))))
         for address in addresses.PLATFORMS.values())),

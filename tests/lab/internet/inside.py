@@ -108,6 +108,7 @@ def wrong(scenario: Scenario, found: Mapping[str, Any]) -> list[str]:
 
 def main() -> int:
     folder = Path(sys.argv[1]).absolute()
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # where Debian keeps iptables from ordinary users
     with Internet() as internet, control_agent(internet, folder) as agent:
         match sys.argv[2:]:
             case ["shell", name]:
@@ -140,7 +141,12 @@ def _carry_out(asked: Mapping[str, Any], internet: Internet, agent: Agent, folde
             return protocol(internet, agent, scenario, folder)
         case "look":
             internet.arrange(scenario.network)
-            return {"seen": [look(*each, internet.world.ca_file) for each in asked["looks"]]}
+            return {
+                "seen": [
+                    look(what, address, port, name, internet.world.ca_file)
+                    for what, address, port, name in asked["looks"]
+                ]
+            }
         case how:
             raise ValueError(how)
 

@@ -53,9 +53,9 @@ def protocol(internet: Internet, agent: Agent, scenario: Scenario, folder: Path)
         wrong += watch.rounds(_ROUNDS, scenario.expected.differences)
         found = watch.verdicts()[-1]
         evidence = watch.failures()
+        # A name that was never accessible has no state to come from.
+        before = "accessible" if scenario.clean.statuses == ("accessible",) else "unknown"
         if blames:
-            # A name that was never accessible has no state to come from.
-            before = "accessible" if scenario.clean.statuses == ("accessible",) else "unknown"
             wrong += watch.transitions([(before, "not_accessible")])
             wrong += watch.incidents(opened=1, closed=0)
         wrong += [f"no observation {one}" for one in scenario.evidence if one not in evidence]

@@ -9,6 +9,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 from tests.lab.authority import Certificate
@@ -131,13 +132,12 @@ def _country_site(asked: Asked) -> Page:
 
 
 def _by_turns(asked: Asked) -> Page:
-    """An A/B test: every visitor meets another variant."""
-    _by_turns_seen.append(asked)
-    variant = len(_by_turns_seen) % 2
-    return _page(f"{TITLE} variant {'BA'[variant]}", f"Variant {variant}. " * (60 + 60 * variant))
+    """An A/B test: another variant at every turn."""
+    turn = next(_TURNS) % 2
+    return _page(f"{TITLE} variant {'AB'[turn]}", f"Variant {turn} of this page for {asked.host}. " * (20 + 20 * turn))
 
 
-_by_turns_seen: list[Asked] = []
+_TURNS: Final = count()
 IMPOSTOR: Final = Answer((addresses.BAD_CERTIFICATES,))
 LIE: Final = Answer((addresses.BOGON,))
 ELSEWHERE: Final = Answer((addresses.ORIGIN_ELSEWHERE,))
@@ -194,7 +194,8 @@ SERVER_AND_CONTROL: Final = (
     Scenario("withheld-from-the-country", Expected(("withheld",), "likely"), HTTPS,
              (Server(page=here(country_refusal())),)),
     Scenario("forbidden-here", inconclusive("server_differs"), HTTPS, (Server(page=here(with_status(403))),)),
-    Scenario("forbidden-here-in-cleartext", inconclusive("content_unclear"), HTTP, (Server(page=here(with_status(403))),)),
+    Scenario("forbidden-here-in-cleartext", inconclusive("content_unclear"), HTTP,
+             (Server(page=here(with_status(403))),)),
     Scenario("too-many-requests", inconclusive("challenge"), HTTPS, (Server(page=here(with_status(429))),)),
     Scenario("captcha", inconclusive("challenge"), HTTPS, (Server(page=here(challenge(403))),)),
     Scenario("login-wall", ACCESSIBLE, HTTPS, (Server(page=_login_wall),)),

@@ -108,29 +108,33 @@ def first_inside(pid: int) -> int:
     return int(child)
 
 
-def members(user_namespace: str) -> list[str]:
+def user_namespace(pid: int) -> Path:
+    return Path(f"/proc/{pid}/ns/user").readlink()
+
+
+def members(namespace: Path) -> list[str]:
     """Return the processes that live in a user namespace."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if os.readlink(process / "ns/user") == user_namespace:
+            if (process / "ns/user").readlink() == namespace:
                 found.append((process / "cmdline").read_text())
         except OSError:  # ended meanwhile, or somebody else's
             continue
     return found
 
 
-def assert_nobody_is_left(user_namespace: str) -> None:
+def assert_nobody_is_left(namespace: Path) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
-    while members(user_namespace) and time.monotonic() < end:
+    while members(namespace) and time.monotonic() < end:
         time.sleep(0.2)
-    assert members(user_namespace) == []
+    assert members(namespace) == []
 
 
 def test_a_laboratory_that_is_killed_leaves_no_process_and_so_no_namespace(tmp_path: Path) -> None:
     with Laboratory(tmp_path) as laboratory:
         inside = first_inside(laboratory.process.pid)
-        namespace = os.readlink(f"/proc/{inside}/ns/user")
+        namespace = user_namespace(inside)
         assert len(members(namespace)) >= 2  # itself and the control's agent
         os.kill(inside, signal.SIGKILL)
         laboratory.process.wait(PATIENCE_SECONDS)
@@ -148,7 +152,7 @@ def test_a_laboratory_ends_with_whoever_started_it(tmp_path: Path) -> None:
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as starter:
         assert starter.stdout is not None
-        namespace = os.readlink(f"/proc/{first_inside(int(starter.stdout.readline()))}/ns/user")
+        namespace = user_namespace(first_inside(int(starter.stdout.readline())))
         assert members(namespace)
         starter.kill()
     assert_nobody_is_left(namespace)
