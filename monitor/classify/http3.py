@@ -64,11 +64,20 @@ def _reference_works(facts: Facts) -> bool:
     )
 
 
+def is_dead_at_control(facts: Facts, hop: Hop) -> bool:
+    """Tell whether the controls tried HTTP/3 and none got through."""
+    found = _at_controls(facts, hop)
+    return bool(found) and not any(found)
+
+
 def _control_works(facts: Facts, hop: Hop) -> bool:
-    found = [
+    return any(_at_controls(facts, hop))
+
+
+def _at_controls(facts: Facts, hop: Hop) -> list[bool]:
+    return [
         one.verified
         for control in facts.controls_at(hop)
         for one in control.observations
         if isinstance(one, QuicObservation) and one.hop == hop.index and one.purpose in AT_CONTROL
     ]
-    return any(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
 from monitor.classify.evidence import ENCRYPTED, NO_SUCH_NAME, defects
@@ -89,9 +90,33 @@ def _is_contradicted(facts: Facts, hop: Hop) -> bool:
         for late in one.late_replies
     ):
         return True
-    return None not in foreign and (
-        _leads_astray(facts, hop) or any(_forged_over_udp(facts, hop, one) for one in facts.other_resolvers(hop))
-    )
+    if not _leads_astray(facts, hop) and (
+        None in foreign or not any(_forged_over_udp(facts, hop, one) for one in facts.other_resolvers(hop))
+    ):
+        return False
+    return None not in foreign or _is_strange_to_everybody(facts, hop, ours)
+
+
+def _is_strange_to_everybody(facts: Facts, hop: Hop, ours: tuple[str, ...]) -> bool:
+    """Tell whether addresses of unknown AS are no node of the platform's, as far as anybody can know it.
+
+    Without the AS a dead node of a delivery network looks the same, so all must agree: a control and encrypted DNS give
+    others, nobody ever proved these, none lies near a known one, and trying again changed nothing.
+    """
+    view = facts.view(hop)
+    if not view.control or not view.encrypted or not facts.is_persistent:
+        return False
+    known = view.control | view.encrypted | view.verified | facts.context.known_addresses
+    return known.isdisjoint(ours) and {_near(one) for one in known}.isdisjoint({_near(one) for one in ours})
+
+
+def _near(address: str) -> str:
+    """Return the range that one operator is likely to hold as a whole: a /16, or a /32 of IPv6; total."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((parsed, 16 if parsed.version == 4 else 32), strict=False))
 
 
 def _leads_astray(facts: Facts, hop: Hop) -> bool:

@@ -297,7 +297,7 @@ RULES: Final = (
     ),
     Rule(
         id="throttled",
-        when=lambda facts: facts.throttling.slow >= NEEDED,
+        when=lambda facts: facts.throttling.is_shown,
         status=Status.THROTTLED,
         confidence=lambda facts: Confidence.CONFIRMED if facts.throttling.is_by_name else Confidence.LIKELY,
         mechanisms=_as_well(_slowed),

@@ -50,6 +50,11 @@ class Throttling:
     is_by_name: bool  # the same server was quick for a harmless name in between
 
     @property
+    def is_shown(self) -> bool:
+        """Whether the target is slowed down on purpose."""
+        return self.slow >= NEEDED or self.is_by_name
+
+    @property
     def is_decided(self) -> bool:
         """Whether more transfers would change nothing."""
         others = self.quick + self.line_slow
@@ -75,7 +80,9 @@ def is_slow(facts: Facts) -> bool:
     if response is None:
         return False
     if is_still_receiving(response):
-        return True
+        # What is still coming everywhere is a long or slow answer of the server's own.
+        answers = [one.response for one in facts.control_hops(hop) if one.response is not None]
+        return not any(map(is_still_receiving, answers))
     if (
         not facts.context.measures_throughput
         or response.failure is not None
@@ -98,13 +105,14 @@ def is_still_receiving(response: HttpObservation) -> bool:
 
 def _judge(facts: Facts, run: Sequence[Observation], own: Sequence[ThroughputObservation]) -> Throttling:
     hop = facts.routine.end.hop
+    status = hop.response.status_code if hop.response else None  # another answer than the page is another transfer
     control = max(_control_rates(facts, hop), default=0.0)
     small = max((one.bytes_received for one in own), default=0) < SMALL_BYTES and not any(one.is_cut for one in own)
     references = _transfers(run, Purpose.TRANSFER_REFERENCE)
     slow = quick = line_slow = 0
     slow_at: list[ThroughputObservation] = []
     for one, reference in zip(own, references, strict=False):
-        if not _says_something(one, small=small) or reference.failure is not None or not reference.bytes_received:
+        if not _says_something(one, small=small) or one.status_code != status or not _is_measure(reference):
             continue
         if small:
             is_slow_here = _waits(one, reference) and any(_waits(one, each) for each in _control_transfers(facts, hop))
@@ -136,6 +144,12 @@ def _says_something(one: ThroughputObservation, *, small: bool) -> bool:
         return False
     enough = one.bytes_received >= SEEN_BYTES or one.transfer_seconds >= SEEN_SECONDS
     return enough or (not one.is_cut and (small or one.bytes_received >= SMALL_BYTES))
+
+
+def _is_measure(reference: ThroughputObservation) -> bool:
+    """Tell whether an innocuous file was one: a redirect or an error page is too small to compare with."""
+    is_large = reference.bytes_received >= SEEN_BYTES or reference.is_cut
+    return reference.failure is None and reference.status_code == 200 and is_large
 
 
 def _is_explained(one: ThroughputObservation) -> bool:

@@ -102,8 +102,10 @@ class Pipeline:
         record: Callable[[Outcome], None],
         deep_slots: asyncio.Semaphore,
         nothing_seen: Callable[[Target, Vantage], Measurement],
+        round_seconds: float = ROUND_SECONDS,
         residual_seconds: float = RESIDUAL_SECONDS,
     ) -> None:
+        self._round_seconds = round_seconds
         self._settings = settings
         self._residual_seconds = residual_seconds
         self._clock = clock
@@ -274,8 +276,9 @@ class Pipeline:
         deep_request = msgspec.structs.replace(request, limits=self._settings.deep_limits)
         try:
             async with asyncio.timeout(self._left(run)), self._deep_slots:
-                await self._ask_controls(run, deep_request)
-                settings = await self._follow_up_settings(deep_request, vantage)
+                _, settings = await asyncio.gather(
+                    self._ask_controls(run, deep_request), self._follow_up_settings(deep_request, vantage)
+                )
                 while settings and (wanted := follow_ups(run.recording.measurement, run.context, settings)):
                     limits = msgspec.structs.replace(
                         deep_request.limits, total_seconds=max(0.0, self._left(run) - LAST_SECONDS)
@@ -300,7 +303,7 @@ class Pipeline:
 
     def _left(self, run: Round) -> float:
         """Return what is left of the minute of a round."""
-        return max(0.0, ROUND_SECONDS - (self._clock.monotonic() - run.began))
+        return max(0.0, self._round_seconds - (self._clock.monotonic() - run.began))
 
     async def _ask_controls(self, run: Round, request: Request) -> None:
         """Have the controls try the addresses that this round was led to; one that hangs is not waited for."""
@@ -325,17 +328,20 @@ class Pipeline:
         settings = self._settings.follow_ups
         if settings is None:
             return None
-        unrelated = await self._stranger(self._settings.unrelated_host, request, vantage)
         http3 = request.target.quic is not QuicUse.OFF
         quic = self._settings.quic_reference or (self._settings.unrelated_host, settings.unrelated_port)
-        quic_address = await self._stranger(quic[0], request, vantage) if http3 else ""
+        unrelated, quic_address, transfer_reference = await asyncio.gather(
+            self._stranger(self._settings.unrelated_host, request, vantage),
+            self._stranger(quic[0] if http3 else "", request, vantage),
+            self._transfer_reference(request, vantage),
+        )
         return self._within_budget(
             msgspec.structs.replace(
                 settings,
                 unrelated_address=unrelated,
                 http3=http3,
                 quic_reference=Stranger(host=quic[0], address=quic_address, port=quic[1]) if quic_address else None,
-                transfer_reference=await self._transfer_reference(request, vantage),
+                transfer_reference=transfer_reference,
             ),
             vantage,
         )
@@ -349,9 +355,12 @@ class Pipeline:
         return Stranger(host=url.authority, address=address, port=url.port, url=url.text) if address else None
 
     async def _stranger(self, host: str, request: Request, vantage: Vantage) -> str:
-        """Return an address of a host that a deep run compares with, as encrypted and other resolvers tell it."""
+        """Return an address of a host that a deep run compares with, as encrypted and other resolvers tell it.
+
+        Empty for no host, and where nobody tells.
+        """
         settings = self._settings.follow_ups
-        if settings is None or is_address(host):
+        if settings is None or not host or is_address(host):
             return host
         key = (vantage.info.name, host)
         found_at, address = self._strangers.get(key, (-UNRELATED_SECONDS, ""))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+import msgspec
+
 from monitor.classify.follow_ups import FollowUpSettings
 from monitor.config.assignment import Assignment
 from monitor.config.digest import digest
@@ -31,6 +33,7 @@ from monitor.vantages.direct import endpoint
 # A deep run listens on for the second of two contradicting replies, and tries more than one address.
 DEEP_LISTEN_SECONDS = 0.5
 DEEP_ADDRESSES_PER_FAMILY = 4
+ROUND_TRANSFER_BYTES = 131_072
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,8 @@ def settings_of(config: Configuration) -> Settings:
     return Settings(
         request=Request(
             target=Target(name="", platform="", url=""),
-            limits=routine,
+            # A control is asked in every round while something is slow, so its transfers are short.
+            limits=msgspec.structs.replace(routine, transfer_bytes=ROUND_TRANSFER_BYTES),
             user_agent=config.defaults.user_agent,
             cleartext_user_agent=config.defaults.cleartext_user_agent,
             allowed_bogons=config.network.allowed_bogons,

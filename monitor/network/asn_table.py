@@ -15,7 +15,13 @@ class AsnTable:
             raise ValueError(f"{path} is no MaxMind-format database") from error
 
     def number(self, address: str) -> int | None:
-        """Return the AS number of an address, None if the file does not know it."""
-        row = self._reader.get(address)
+        """Return the AS number of an address, None if the file does not know it.
+
+        Nor does it know text that is no address (an answer blotted out), a family it lacks, or what is damaged in it.
+        """
+        try:
+            row = self._reader.get(address)
+        except (ValueError, maxminddb.InvalidDatabaseError):
+            return None
         asn = row.get("autonomous_system_number") if isinstance(row, dict) else None
         return asn if isinstance(asn, int) else None

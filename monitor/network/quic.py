@@ -120,7 +120,7 @@ class _Handshake:
         while (event := self.connection.next_event()) is not None:
             match event:
                 case ProtocolNegotiated(alpn_protocol=alpn):
-                    self.alpn = alpn
+                    self.alpn = alpn if alpn in HTTP3_ALPN else None  # what was not offered is the peer's own text
                 case HandshakeCompleted():
                     self.version = _version_of(self.connection)
                     return True

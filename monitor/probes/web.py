@@ -229,12 +229,19 @@ class _Run:
     async def _in_turn(self, follow_ups: list[FollowUp], slots: asyncio.Semaphore) -> None:
         async with slots:
             for follow_up in follow_ups:
-                await asyncio.sleep(follow_up.wait_seconds)
-                await self._look_again(follow_up)
+                if await self._waited(follow_up.wait_seconds):
+                    await self._look_again(follow_up)
+
+    async def _waited(self, seconds: float) -> bool:
+        """Wait so long; False, at once, if nothing could follow within the time of the whole."""
+        if self.recorder.elapsed() + seconds >= self._limits.total_seconds:
+            return False
+        await asyncio.sleep(seconds)
+        return True
 
     async def _ask_again(self, asked: FollowUp) -> None:
-        await asyncio.sleep(asked.wait_seconds)
-        seconds = self._allowed(self._limits.dns_seconds)
+        is_time = await self._waited(asked.wait_seconds)
+        seconds = self._allowed(self._limits.dns_seconds) if is_time else None
         if seconds is not None:
             observation = await resolve(
                 self._toolbox, self._network, self.recorder, asked.host, asked.query_type,

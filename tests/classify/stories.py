@@ -1113,6 +1113,34 @@ def _() -> tuple[Scene, Context]:
     return small_page(waits=4), small_control()
 
 
+@story("throttled-by-name-without-control", "throttled", "throttled", "confirmed", "throughput.throttled.sni")
+def _() -> tuple[Scene, Context]:
+    url = f"https://{EXAMPLE}/large"
+    here = transfers(slow_page(url), url, (POLICED, QUICK))
+    here.at(Purpose.TRANSFER_HARMLESS).transfer(url, ORIGIN, *QUICK)
+    return transfers(here, url, *[(POLICED, QUICK)] * 2), judged_with()
+
+
+@story("slow-without-control", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    return transfers(slow_page(), LARGE, *[(POLICED, QUICK)] * 3), judged_with()
+
+
+@story("innocuous-file-that-is-a-redirect", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = slow_page()
+    for _ in range(5):
+        here.at(Purpose.TRANSFER).transfer(LARGE, ORIGIN, *POLICED)
+        here.at(Purpose.TRANSFER_REFERENCE).transfer(FILE, STRANGER, 0.001, 400, status=301, is_cut=False)
+    return here, judged_with(quick_control())
+
+
+@story("transfers-turned-away", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = transfers(slow_page(), LARGE, *[((10.0, 900), QUICK)] * 3, status=429)
+    return here, judged_with(quick_control())
+
+
 @story("line-that-is-slow-itself", "line_slow", "inconclusive", reason="vantage_degraded")
 def _() -> tuple[Scene, Context]:
     return transfers(slow_page(), LARGE, *[(POLICED, (5.0, 90_000))] * 3), judged_with(quick_control())
@@ -1239,6 +1267,7 @@ def _() -> tuple[Scene, Context]:
     here = Scene(HTTPS).at(Purpose.RESIDUAL).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "connection_reset")
     here.at(Purpose.PATH).dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
     here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    here.at(Purpose.HARMLESS_NAME).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "connection_reset")
     return here, judged_with(control_https())
 
 
@@ -1256,3 +1285,114 @@ def _() -> tuple[Scene, Context]:
     here = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE).tcp(OTHER_NODE, failure="generic_timeout_error")
     there = control_https().at(Purpose.CONTROL_CHECK).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE)
     return here, judged_with(there, isolation=earlier.done(is_deep=True), has_retries=True)
+
+
+# A resolver's lie that leads to a dead foreign address, where no database tells whose it is.
+
+DEAD: Final = "185.60.216.35"
+OWN_LOGIN: Final = f"https://{EXAMPLE}/login"
+
+
+def led_to_the_dead(address: str = DEAD, *, answers_harmless: bool = True) -> Scene:
+    here = Scene(HTTPS).dns(EXAMPLE, address).tcp(address, failure="generic_timeout_error")
+    here.at(Purpose.OTHER_RESOLVER).dns(EXAMPLE, ORIGIN, resolver=UDP).dns(EXAMPLE, ORIGIN, resolver=DOH)
+    here.at(Purpose.RESOLVER_HARMLESS_NAME)
+    here.dns(HARMLESS, "198.41.0.4") if answers_harmless else here.dns(HARMLESS, failure="dns_servfail_error")
+    here.at(Purpose.RETRY).tcp(address, failure="generic_timeout_error")
+    return other_address(here)
+
+
+def dead_at_the_control(address: str = DEAD) -> Scene:
+    return control_https().at(Purpose.CONTROL_CHECK).tcp(address, failure="generic_timeout_error")
+
+
+@story("dead-foreign-address-of-unknown-network", "differs", "blocked", "likely", "dns.wrong_address.name")
+def _() -> tuple[Scene, Context]:
+    return led_to_the_dead(), judged_with(dead_at_the_control(), asn_of={}, has_retries=True)
+
+
+@story("dead-node-near-the-platforms-own", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    near = "93.184.99.1"
+    return led_to_the_dead(near), judged_with(dead_at_the_control(near), asn_of={}, has_retries=True)
+
+
+@story("dead-address-proven-before", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    known = frozenset({DEAD})
+    return led_to_the_dead(), judged_with(dead_at_the_control(), asn_of={}, has_retries=True, known_addresses=known)
+
+
+@story("dead-address-from-a-resolver-in-trouble", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = led_to_the_dead(answers_harmless=False)
+    return here, judged_with(dead_at_the_control(), asn_of={}, has_retries=True)
+
+
+# The platform's own refusals, and walls that ask for a person.
+
+
+def answered(status: int, page: str, *, title: str = "", **response: Any) -> tuple[Scene, Context]:
+    body = page.encode()
+    here = _https(Scene(HTTPS), status=status, title=title, body=body, keep_body=True, **response)
+    return here, judged_with(control_https(), bodies=bodies(body))
+
+
+REFUSALS: Final = {
+    "english-app": "This app is not available in your country or region.",
+    "urdu": "یہ سروس آپ کے ملک میں دستیاب نہیں ہے۔",
+    "russian": "Этот сервис недоступен в вашей стране.",
+    "arabic": "هذه الخدمة غير متاحة في بلدك.",
+    "turkish": "Bu hizmet ülkenizde kullanılamıyor.",
+    "spanish": "Este servicio no está disponible en tu país.",
+    "french": "Ce service n’est pas disponible dans votre pays.",
+    "german": "Dieser Dienst ist in Ihrem Land nicht verfügbar.",
+    "persian": "این سرویس در کشور شما در دسترس نیست.",
+}
+for _name, _words in REFUSALS.items():
+    story(f"refusal-in-{_name}", "tls_refused", "withheld", "likely")(
+        lambda words=_words: answered(403, f"<html><p>{words}</p></html>")  # type: ignore[misc]  # bound at once
+    )
+
+WALLS: Final = {
+    "recaptcha": '<script src="https://www.google.com/recaptcha/api.js"></script>',
+    "hcaptcha": '<script src="https://js.hcaptcha.com/1/api.js"></script>',
+    "turnstile": '<script src="https://challenges.cloudflare.com/turnstile/v0/api.js"></script>',
+    "datadome": '<script src="https://ct.captcha-delivery.com/c.js"></script>',
+    "perimeterx": '<div id="px-captcha"></div>',
+    "akamai": '<script src="/_sec/cp_challenge/sec-cpt-4-4.js"></script>',
+}
+for _name, _words in WALLS.items():
+    story(f"wall-{_name}", "tls_challenge", "inconclusive", reason="challenge")(
+        lambda words=_words: answered(403, f"<html>{words}</html>")  # type: ignore[misc]  # bound at once
+    )
+
+
+@story("wall-served-with-200", "tls_challenge", "inconclusive", reason="challenge")
+def _() -> tuple[Scene, Context]:
+    here, context = answered(200, WALLS["hcaptcha"], title="Are you a robot?")
+    return here, msgspec.structs.replace(context, expectation=Expectation(title="Example Domain"))
+
+
+@story("login-wall", "tls_challenge", "inconclusive", reason="challenge")
+def _() -> tuple[Scene, Context]:
+    here = _https(Scene(HTTPS), status=302, location=OWN_LOGIN).hop(1)
+    here.dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE).http(OWN_LOGIN, ORIGIN, title="Log in")
+    return here, judged_with(control_https(), expectation=Expectation(title="Example Domain"))
+
+
+@story("page-with-a-captcha-in-a-form", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    return answered(200, WALLS["recaptcha"], title="Example Domain Welcome")
+
+
+@story("refusal-of-another-kind", "tls_server_differs", "inconclusive", reason="server_differs")
+def _() -> tuple[Scene, Context]:
+    return answered(403, "<p>You have no right to see this page.</p>", title="Forbidden")
+
+
+@story("law-in-cleartext-from-anyone", "insufficient", "inconclusive", reason="content_unclear")
+def _() -> tuple[Scene, Context]:
+    page = REFUSALS["urdu"].encode()
+    here = _http(Scene(HTTP), status=451, headers=(), title="", body=page, keep_body=True)
+    return here, judged_with(control_http(), bodies=bodies(page))

@@ -47,6 +47,9 @@ class Bench:
     async def round(self) -> Outcome:
         return await self._pipeline.round(X_HOME, self._vantage, INTERVAL_SECONDS)
 
+    async def close(self) -> None:
+        await self._pipeline.close()
+
 
 def test_a_control_young_enough_when_a_round_begins_counts_however_long_the_round_takes() -> None:
     clock = HandClock()
