@@ -21,8 +21,8 @@ from tests.lab.internet.client import look
 from tests.lab.internet.configuration import BRISK, PATIENT, probes_yaml
 from tests.lab.internet.false_alarms import false_alarms
 from tests.lab.internet.internet import Internet
-from tests.lab.internet.namespaces import CLIENT, CONTROL, enter
-from tests.lab.internet.protocol import protocol
+from tests.lab.internet.namespaces import CLIENT, CONTROL, enter, listening
+from tests.lab.internet.protocol import FAILING, protocol
 from tests.lab.internet.scenarios import SCENARIOS, WAITING, Scenario
 from tests.scenarios.running import TOKEN, line_with, probe, running
 
@@ -92,18 +92,39 @@ def one_round(internet: Internet, agent: Agent, scenario: Scenario, folder: Path
     config = folder / f"{scenario.name}.yaml"
     config.write_text(_configured(internet, agent, scenario, folder))
     internet.arrange(scenario.network)
-    with internet.clock():
+    with internet.clock(), _nobody_knocks() as knocked:
         status, printed, errors = probe(config, scenario.name)
     if len(printed) != 1:
         raise RuntimeError(f"exit status {status}: {errors}")
-    return {**printed[0], "exit_status": status, "wrong": wrong(scenario, printed[0])}
+    return {**printed[0], "exit_status": status, "wrong": wrong(scenario, printed[0]) + knocked}
+
+
+@contextlib.contextmanager
+def _nobody_knocks() -> Iterator[list[str]]:
+    """Listen on the client's loopback meanwhile: whatever a name leads to, the program must not connect there."""
+    knocked: list[str] = []
+    with contextlib.ExitStack() as opened:
+        listeners = [opened.enter_context(listening("127.0.0.1", port)) for port in (80, 443)]
+        yield knocked
+        for listener in listeners:
+            with contextlib.suppress(BlockingIOError):
+                listener.accept()[0].close()
+                knocked.append("somebody connected to the client's loopback")
 
 
 def wrong(scenario: Scenario, found: Mapping[str, Any]) -> list[str]:
     """Return how a measurement differs from what the scenario demands."""
-    seen = {f"{one['step']} {one.get('failure')}" for one in found["observations"]}
-    missing = [f"no observation {one}" for one in scenario.evidence if one not in seen]
-    return scenario.expected.differences(found["verdict"]) + missing
+    observations, verdict = found["observations"], found["verdict"]
+    seen = {f"{one['step']} {one.get('failure')}" for one in observations}
+    differences = scenario.expected.differences(verdict)
+    differences += [f"no observation {one}" for one in scenario.evidence if one not in seen]
+    if verdict["status"] in FAILING and scenario.host_at_fault not in verdict["because"]:
+        differences.append(f"the sentence does not name {scenario.host_at_fault}")
+    if verdict["status"] == "accessible" and not any(
+        one.get("bytes_sent") and one.get("bytes_received") for one in observations
+    ):
+        differences.append("no bytes were counted in both directions")
+    return differences
 
 
 def main() -> int:

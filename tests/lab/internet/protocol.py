@@ -21,7 +21,7 @@ _INTERVAL_SECONDS: Final = 5.0
 _TIMEOUTS: Final = {"dns": 2, "tcp": 3, "tls": 3, "http": 3, "quic": 2, "total": _INTERVAL_SECONDS}
 _ROUNDS: Final = 3
 _PATIENCE_SECONDS: Final = 240.0
-_FAILING: Final = frozenset({"blocked", "throttled", "withheld"})
+FAILING: Final = frozenset({"blocked", "throttled", "withheld"})
 
 
 def protocol(internet: Internet, agent: Agent, scenario: Scenario, folder: Path) -> Mapping[str, Any]:
@@ -49,7 +49,7 @@ def protocol(internet: Internet, agent: Agent, scenario: Scenario, folder: Path)
         wrong = [f"clean: {one}" for one in watch.settled(scenario.clean.differences)]
         internet.arrange(scenario.network)
         watch.forget_the_round_under_way()
-        blames = bool(_FAILING & set(scenario.expected.statuses))
+        blames = bool(FAILING & set(scenario.expected.statuses))
         wrong += watch.rounds(_ROUNDS, scenario.expected.differences)
         found = watch.verdicts()[-1]
         evidence = watch.failures()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
+from urllib.parse import urlsplit
 
 from tests.lab.authority import Certificate
 from tests.lab.interference import Cut
@@ -66,6 +67,7 @@ from tests.lab.scenarios import ACCESSIBLE, ANY, DOWN, NOBODY_BLAMED, Expected, 
 
 HTTP, HTTPS = "http://www.example.com/", "https://www.example.com/"
 NAME: Final = "www.example.com"
+SHORTENER: Final = "bit.ly"
 ORIGIN: Final = addresses.ORIGIN
 NOT_BLAMED: Final = Expected(("accessible", "inconclusive"))
 
@@ -94,6 +96,12 @@ class Scenario:
         """The target as probes.yaml writes it."""
         written = {"url": self.url, "expect": self.expect, "quic": self.quic}
         return {key: value for key, value in written.items() if value is not None}
+
+    @property
+    def host_at_fault(self) -> str:
+        """The host that the sentence of a verdict must name: behind a shortener the next one."""
+        host = urlsplit(self.url).hostname or ""
+        return NAME if host == SHORTENER else host
 
     def without_follow_ups(self) -> "Scenario":
         """Return the same situation with the follow-ups off, and what is then still to be concluded."""
@@ -135,6 +143,12 @@ def _by_turns(asked: Asked) -> Page:
     """An A/B test: another variant at every turn."""
     turn = next(_TURNS) % 2
     return _page(f"{TITLE} variant {'AB'[turn]}", f"Variant {turn} of this page for {asked.host}. " * (20 + 20 * turn))
+
+
+def _by_the_hour(asked: Asked) -> Page:
+    """The same page with other news on it each time."""
+    turn = next(_TURNS)
+    return _page(TITLE, f"News number {turn} for {asked.host}. " * (25 + turn % 7))
 
 
 _TURNS: Final = count()
@@ -203,6 +217,7 @@ SERVER_AND_CONTROL: Final = (
              (Server(page=_country_site),)),
     Scenario("page-in-another-language", NOT_BLAMED, HTTP, (Server(page=_in_italian),)),
     Scenario("page-of-an-experiment", NOT_BLAMED, HTTP, (Server(page=_by_turns),)),
+    Scenario("page-of-the-hour", ACCESSIBLE, HTTP, (Server(page=_by_the_hour),)),
     Scenario("slow-server", ACCESSIBLE, HTTPS,
              (Server(page=lambda _: dataclasses.replace(origin_page(), wait_seconds=1.5)),)),
     Scenario("slow-here-only", NOT_BLAMED, HTTPS,
