@@ -139,6 +139,12 @@ FINGERPRINT = "ab" * 32
         (SOUND + "defaults: {body_limit: 1B}\n", "body_limit: must be greater than or equal to 1024, not '1B'"),
         (SOUND + 'defaults: {user_agent: "a\\x01b"}\n', "user_agent: holds characters that cannot"),
         (SOUND + "defaults: {timeouts: {tcp: 50s}}\n", "defaults.timeouts: a step may not take longer (50 s)"),
+        (SOUND + "defaults: {timeouts: {tcp: 45s}}\n", "defaults.timeouts: the whole measurement (45 s) must"),
+        (SOUND + "defaults: {timeouts: {quic: 30s}}\n", "timeouts.quic: must be less than or equal to 20, not '30s'"),
+        (target("quic: sometimes"), ":7: platforms.x.targets.x-home.quic: must be 'off', 'deep' or 'always'"),
+        (SOUND + "throughput: {reference: ftp://a/}\n", ":7: throughput.reference: must be a web address"),
+        (SOUND + "throughput: {daily_mb: 0}\n", ":7: throughput.daily_mb: must be greater than 0, not '0'"),
+        (SOUND + "follow_ups: {quic_reference: here}\n", ":7: follow_ups.quic_reference: must be HOST:PORT"),
         (
             SOUND + "defaults: {interval: 30s, allow_fast_interval: true}\n",
             ":7: defaults.interval: 30s is shorter than one measurement may take (timeouts.total: 45s)",
@@ -356,3 +362,9 @@ def test_digest_names_what_is_measured_and_neither_secrets_nor_folders(tmp_path:
 def test_no_text_raises_anything_but_problems(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     with pytest.raises(ConfigError):
         loaded(tmp_path_factory.getbasetemp(), text)
+
+
+@pytest.mark.parametrize(("written", "use"), [("off", "off"), ("'off'", "off"), ("deep", "deep"), ("always", "always")])
+def test_the_word_off_means_off_although_yaml_reads_it_as_false(tmp_path: Path, written: str, use: str) -> None:
+    config = loaded(tmp_path, target(f"quic: {written}"))
+    assert config.platforms["x"].targets["x-home"].quic == use

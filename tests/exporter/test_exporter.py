@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 from monitor.exporter import table
 from monitor.exporter.exporter import Exporter
 from monitor.exporter.exposition import Format, document, format_for
-from monitor.model.observation import Purpose
+from monitor.model.observation import Purpose, QuicObservation, ThroughputObservation
 from monitor.model.outcome import Incident
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageCheck, VantageInfo, VantageState
@@ -205,6 +205,21 @@ def test_step_durations_fall_into_buckets_and_failed_steps_and_follow_ups_do_not
     assert buckets == {"0.01": 0, "0.03": 0, "0.1": 1, "0.3": 1, "1.0": 1, "3.0": 1, "10.0": 1, "+Inf": 1}
     sums = {labels["step"]: value for labels, value in samples(exporter, "access_step_duration_seconds_sum")}
     assert sums == {"dns": 0.02, "tcp": 0.05}
+
+
+def test_http3_and_transfers_are_timed_though_they_come_as_follow_ups() -> None:
+    exporter = an_exporter()
+    quic = QuicObservation(
+        address="162.159.140.229", port=443, server_name="x.com", purpose=Purpose.HTTP3, elapsed_seconds=0.04
+    )
+    moved = ThroughputObservation(
+        url="https://x.com/", address="162.159.140.229", port=443, is_tls=True, purpose=Purpose.TRANSFER,
+        elapsed_seconds=5.0,
+    )  # fmt: skip
+    innocuous = msgspec.structs.replace(moved, purpose=Purpose.TRANSFER_REFERENCE, elapsed_seconds=0.1)
+    exporter.observe(outcome(BLOCKED, recording(quic, moved, innocuous)), X_HOME, LAHORE, 300)
+    sums = {labels["step"]: value for labels, value in samples(exporter, "access_step_duration_seconds_sum")}
+    assert sums == {"quic": 0.04, "throughput": 5.0}
 
 
 def test_the_end_of_an_untrusted_certificate_is_exported() -> None:
