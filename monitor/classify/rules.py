@@ -392,7 +392,8 @@ RULES: Final = (
         confidence=Confidence.CONFIRMED,
         mechanisms=_shown,
         needs="The target's name fails at least twice while another name passes between (`.sni`, `.host`), at the same"
-        " address or at an unrelated one, and no control fails alike.",
+        " address or at an unrelated one, and no control fails alike. Where connections are ended at once, as by an"
+        " overloaded server, it takes five failures around four passes, or an unrelated address.",
         because="For {host}, {words}, while another name passes.",
     ),
     Rule(
