@@ -225,7 +225,8 @@ def _http3_again(facts: Facts, look: _Looks, settings: FollowUpSettings) -> Iter
         for one in facts.routine.observations
         if isinstance(one, QuicObservation) and one.hop == look.hop.index and one.purpose is Purpose.HTTP3
     ]
-    if len(own) == 1 and outcome_of(own[0]) is not None:
+    is_asked = any(one.purpose is Purpose.QUIC_PING for one in facts.routine.observations)
+    if len(own) == 1 and outcome_of(own[0]) is not None and not is_asked:
         yield look.own(Purpose.HTTP3, Step.QUIC, own[0].address, own[0].port)
         yield FollowUp(
             purpose=Purpose.QUIC_PING, until=Step.QUIC, hop=look.hop.index, address=own[0].address, port=own[0].port

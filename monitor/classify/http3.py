@@ -1,4 +1,4 @@
-"""What HTTP/3 shows beside the ordinary way: it explains, and by itself blocks nothing (measurement.md section 9).
+"""What HTTP/3 shows beside the ordinary way: it explains, and by itself blocks nothing (docs/verdicts.md).
 
 Browsers fall back to TCP without a word, so a dead QUIC is a finding at most. It is one only where this vantage
 reaches another operator over QUIC and the control reaches the target: many lines pass no UDP, many servers speak no

@@ -1,4 +1,4 @@
-"""Whether a platform is slowed down on purpose: extreme, and aimed at it (measurement.md section 8).
+"""Whether a platform is slowed down on purpose: extreme, and aimed at it (docs/verdicts.md, "Throttling").
 
 A speed by itself says nothing: lines are slow, distances long, hours busy. What counts is a comparison inside one deep
 run: the target's transfer, right after it an innocuous file over the same line, and the target's URL at a control. Each
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from monitor.classify.evidence import AT_CONTROL
-from monitor.model.observation import HttpObservation, Purpose, ThroughputObservation
+from monitor.model.observation import HttpObservation, Purpose, TcpObservation, ThroughputObservation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,7 +89,7 @@ def is_slow(facts: Facts) -> bool:
         or response.elapsed_seconds < WORTH_SECONDS
     ):
         return False
-    round_trip = min((one.elapsed_seconds for one in hop.tcp if one.failure is None), default=0.0)
+    round_trip = _round_trip_seconds(facts.routine.observations, response.address)
     if response.elapsed_seconds <= COURSES * _course_seconds(response.bytes_received, round_trip):
         return False
     usual = facts.context.usual_http_seconds
@@ -118,10 +118,11 @@ def _judge(facts: Facts, run: Sequence[Observation], own: Sequence[ThroughputObs
             is_slow_here = _waits(one, reference) and any(_waits(one, each) for each in _control_transfers(facts, hop))
             is_slow_line = False
         else:
-            is_far_behind = one.bytes_per_second * EXTREME_RATIO <= control and not _is_explained(one)
+            is_explained = _is_explained(one, _round_trip_seconds(facts.evidence, one.address))
+            is_far_behind = one.bytes_per_second * EXTREME_RATIO <= control and not is_explained
             is_behind_here = one.bytes_per_second * EXTREME_RATIO <= reference.bytes_per_second
             is_slow_here, is_slow_line = is_far_behind and is_behind_here, is_far_behind and not is_behind_here
-            if is_behind_here and not _is_explained(one):
+            if is_behind_here and not is_explained:
                 slow_at.append(one)
         slow, line_slow, quick = (
             slow + is_slow_here,
@@ -152,9 +153,27 @@ def _is_measure(reference: ThroughputObservation) -> bool:
     return reference.failure is None and reference.status_code == 200 and is_large
 
 
-def _is_explained(one: ThroughputObservation) -> bool:
+def _is_explained(one: ThroughputObservation, round_trip_seconds: float) -> bool:
     """Tell whether distance alone explains how long a transfer took."""
-    return one.transfer_seconds <= COURSES * _course_seconds(one.bytes_received, one.connect_seconds or 0.0)
+    return one.transfer_seconds <= COURSES * _course_seconds(one.bytes_received, round_trip_seconds)
+
+
+def _round_trip_seconds(observations: Sequence[Observation], address: str) -> float:
+    """Return the shortest time in which a connection to an address was opened, on whichever port.
+
+    What slows one port down with delay leaves another at its true distance, or the moment before it hears the name.
+    """
+    opened = [
+        one.elapsed_seconds
+        for one in observations
+        if isinstance(one, TcpObservation) and one.address == address and one.failure is None
+    ]
+    moved = [
+        one.connect_seconds
+        for one in observations
+        if isinstance(one, ThroughputObservation) and one.address == address and one.connect_seconds is not None
+    ]
+    return min((*opened, *moved), default=0.0)
 
 
 def _course_seconds(received: int, round_trip_seconds: float) -> float:

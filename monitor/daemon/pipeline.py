@@ -119,6 +119,7 @@ class Pipeline:
         self._strangers: dict[tuple[str, str], tuple[float, str]] = {}  # by vantage and host: when found, address
         self._transferred: dict[str, tuple[int, int]] = {}  # by vantage: a UTC day, bytes moved on it
         self._waiting: dict[tuple[str, str], asyncio.Task[None]] = {}  # residual rounds by target and vantage
+        self._is_closed = False
 
     def request(self, target: Target, vantage: Vantage) -> Request:
         """Return the routine request for a target at a vantage."""
@@ -394,7 +395,8 @@ class Pipeline:
     def _look_later(self, run: Round, target: Target, vantage: Vantage, interval_seconds: float) -> None:
         """Have a round wait for what may be residual blocking to pass; one for each series, so many in all."""
         series = (target.name, vantage.info.name)
-        if self._settings.follow_ups is None or series in self._waiting or len(self._waiting) >= MAX_RESIDUAL_ROUNDS:
+        is_full = series in self._waiting or len(self._waiting) >= MAX_RESIDUAL_ROUNDS
+        if self._settings.follow_ups is None or self._is_closed or is_full:
             return
         looks = residual_looks(run.recording.measurement, run.context, self._settings.follow_ups)
         if looks:
@@ -429,7 +431,8 @@ class Pipeline:
             await self._concluded(run, target, vantage, interval_seconds, deep=True, in_series=False)
 
     async def close(self) -> None:
-        """Give up the rounds that still wait."""
+        """Give up the rounds that still wait; a round under way goes on, and leaves none behind."""
+        self._is_closed = True
         waiting = tuple(self._waiting.values())
         for each in waiting:
             each.cancel()

@@ -191,8 +191,8 @@ class ThroughputObservation(_Observation, frozen=True, kw_only=True, tag="throug
 
     A transfer that our deadline or limit cut while bytes still came has no failure: it is slow or long, not broken.
     `samples` are pairs of microseconds since the request was sent and the bytes on the wire received by then, taken at
-    random moments. `variation` is the coefficient of variation of the rate between samples: a policer holds a rate
-    steady, congestion scatters.
+    random moments. `variation` is the coefficient of variation of the rate over stretches of half a second: a policer
+    holds a rate steady, congestion scatters.
     """
 
     url: str

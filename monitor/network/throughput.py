@@ -1,4 +1,4 @@
-"""The throughput step: one transfer over a connection of its own, and how its bytes came (measurement.md section 8).
+"""The throughput step: one transfer over a connection of its own, and how its bytes came.
 
 Samples are taken at random moments, an exponential distribution with a mean of 250 ms cut off at 25 and 650 ms, so that
 they fall into step with no shaper's clock. Bytes are those on the wire. The body is not kept: it says nothing.
@@ -9,7 +9,6 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from random import SystemRandom
 from typing import Final
 
@@ -31,7 +30,8 @@ SAMPLE_MEAN_SECONDS, SAMPLE_MIN_SECONDS, SAMPLE_MAX_SECONDS = 0.25, 0.025, 0.65
 ENOUGH_SECONDS: Final = 5.0
 ENOUGH_BYTES: Final = 65_536
 _SAMPLES_KEPT: Final = 64
-_VARIATION_SAMPLES: Final = 4
+_STRETCH_MICROSECONDS: Final = 500_000
+_STRETCHES: Final = 4
 _OVERHEAD_BYTES: Final = 65_536
 _CHANCE: Final = SystemRandom()
 
@@ -188,13 +188,19 @@ def sampling_seconds(drawn: float) -> float:
 
 
 def variation(samples: Sequence[tuple[int, int]]) -> float | None:
-    """Return the coefficient of variation of the rate between samples; None if there are too few to tell.
+    """Return the coefficient of variation of the rate over stretches of half a second and more; None if too few.
 
-    Before the first byte nothing can be said of a rate, so silence at the start does not count.
+    Shorter stretches would show how packets come in bunches. Before the first byte nothing can be said of a rate, so
+    silence at the start does not count.
     """
-    begun = [one for one in samples if one[1] > 0]
-    pairs = pairwise(begun)
-    rates = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in pairs if after[0] > before[0]]
-    if len(rates) < _VARIATION_SAMPLES or not (mean := statistics.fmean(rates)):
+    rates: list[float] = []
+    last: tuple[int, int] | None = None
+    for at, received in samples:
+        if last is None:
+            last = (at, received) if received > 0 else None
+        elif at - last[0] >= _STRETCH_MICROSECONDS:
+            rates.append((received - last[1]) / (at - last[0]))
+            last = at, received
+    if len(rates) < _STRETCHES or not (mean := statistics.fmean(rates)):
         return None
     return round(statistics.pstdev(rates) / mean, 4)

@@ -81,8 +81,17 @@ class Scene:
         )
         return self
 
-    def tcp(self, address: str, port: int = 443, failure: str | None = None, *, reason: str | None = None) -> Self:
-        self._steps.append(TcpObservation(address=address, port=port, **self._common(failure, reason=reason)))
+    def tcp(
+        self,
+        address: str,
+        port: int = 443,
+        failure: str | None = None,
+        *,
+        reason: str | None = None,
+        seconds: float = 0.05,
+    ) -> Self:
+        common = self._common(failure, reason=reason) | {"elapsed_seconds": seconds}
+        self._steps.append(TcpObservation(address=address, port=port, **common))
         return self
 
     def tls(

@@ -1154,9 +1154,19 @@ def _() -> tuple[Scene, Context]:
 
 @story("far-server-is-no-slow-one", "tls_success", "accessible")
 def _() -> tuple[Scene, Context]:
-    here = _https(Scene(HTTPS), bytes_received=65_000)
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, seconds=0.6).tls(ORIGIN, EXAMPLE)
+    here.http(HTTPS, ORIGIN, bytes_received=65_000)
     # Six round trips of 0.6 s: distance alone explains it, however near file and control are.
     return transfers(here, HTTPS, *[((3.6, 131_000), QUICK)] * 5, round_trip=0.6), judged_with(quick_control(HTTPS))
+
+
+@story("delayed-and-dropped-on-one-port", "throttled", "throttled", "likely", "throughput.throttled")
+def _() -> tuple[Scene, Context]:
+    # The port is as far as in the story before; another one of the same address shows how near it is.
+    here = Scene(LARGE).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 80, seconds=0.6)
+    here.http(LARGE, ORIGIN, **STILL_COMING)
+    here.at(Purpose.ADDRESS_CHECK).tcp(ORIGIN, seconds=0.01).tls(ORIGIN, EXAMPLE)
+    return transfers(here, LARGE, *[((6.5, 66_000), QUICK)] * 3, round_trip=0.6), judged_with(quick_control())
 
 
 @story("slow-at-the-control-too", "insufficient", "inconclusive", reason="insufficient_data")

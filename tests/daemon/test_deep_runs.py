@@ -164,6 +164,9 @@ def test_what_waits_for_residual_blocking_ends_with_the_pipeline() -> None:
         await its.close()
         await asyncio.sleep(2 * RESIDUAL_SECONDS)
         assert (len(taken), len(vantage.asked)) == (1, asked)
+        await its.round(TARGET, vantage, INTERVAL_SECONDS)  # one that was under way leaves nothing behind
+        await asyncio.sleep(2 * RESIDUAL_SECONDS)
+        assert len(taken) == 2
 
     on_jumping_time(run)
 

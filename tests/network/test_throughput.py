@@ -85,12 +85,11 @@ def test_a_long_body_ends_at_the_limit() -> None:
 
 
 def test_what_the_deadline_cuts_while_bytes_come_is_slow_and_no_timeout() -> None:
-    found = asyncio.run(fetch(trickle(b"x" * 100, 0.02), transfer_seconds=1.2))
+    found = asyncio.run(fetch(trickle(b"x" * 100, 0.02), transfer_seconds=1.0))
     assert (found.failure, found.is_cut, found.status_code) == (None, True, 200)
     assert found.bytes_received > 100
-    assert len(found.samples) > 3
+    assert len(found.samples) >= 2
     assert list(found.samples) == sorted(found.samples)
-    assert found.variation is not None
 
 
 @pytest.mark.parametrize(
@@ -132,9 +131,11 @@ def test_moments_follow_the_cut_off_distribution(drawn: float, wait: float) -> N
 @pytest.mark.parametrize(
     ("samples", "expected"),
     [
-        ([(0, 0), (100, 10), (200, 20), (300, 30), (400, 40), (500, 50)], 0.0),
-        ([(100, 10), (200, 40), (300, 40), (400, 70), (500, 70)], 1.0),
-        ([(100, 10), (200, 20)], None),
+        ([(k * 500_000, k * 10) for k in range(7)], 0.0),
+        ([(500_000, 10), (1_000_000, 40), (1_500_000, 40), (2_000_000, 70), (2_500_000, 70)], 1.0),
+        # Packets in bunches at a steady rate are steady.
+        ([(k * 50_000, 100 * (k // 2)) for k in range(2, 120)], 0.0),
+        ([(500_000, 10), (1_000_000, 20)], None),
         ([(0, 0)] * 9, None),
         ([], None),
     ],
