@@ -18,7 +18,7 @@ import msgspec
 from monitor.classify import connections, http3, lookups, throttling
 from monitor.classify.content import Comparison, block_page, compare, is_challenge, meets
 from monitor.classify.context import Context
-from monitor.classify.evidence import AT_CONTROL, AT_ONCE, ENCRYPTED, NO_SUCH_NAME, OWN_NAME, ROUTINE, UNREACHABLE
+from monitor.classify.evidence import AT_CONTROL, ENCRYPTED, NO_SUCH_NAME, OWN_NAME, ROUTINE, UNREACHABLE
 from monitor.classify.mechanisms import LAYERS, OUTCOMES, Mechanism, outcome_of, passed
 from monitor.classify.path import End, Endpoint, Hop, Path, dns_failure, is_v6
 from monitor.model.bogon import is_bogon
@@ -265,8 +265,8 @@ class Facts:
         pool = [theirs for theirs in tried if theirs.address == one.address] or [
             theirs for theirs in tried if theirs.purpose in ROUTINE
         ]
-        # A place that cuts the control off now and then is unwell, and proves nothing against the network here.
-        return any(map(passed, pool)) and not any(outcome_of(one) in AT_ONCE for one in pool) if pool else None
+        # A place that fails the control now and then is unwell, and proves nothing against the network here.
+        return any(map(passed, pool)) and not any(map(outcome_of, pool)) if pool else None
 
     @cached_property
     def comparison(self) -> Comparison | None:
