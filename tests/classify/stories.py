@@ -1242,6 +1242,14 @@ def _() -> tuple[Scene, Context]:
     return reset_in_tls(), judged_with(control_https(), has_retries=True)
 
 
+@story("silence-noticed-late", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    # The machine was too busy to look in time: the answer may have been lying there.
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="generic_timeout_error", reason="late")
+    here.at(Purpose.RETRY).tcp(ORIGIN, failure="generic_timeout_error", reason="late")
+    return here, judged_with(control_https(), has_retries=True)
+
+
 @story("reset-at-every-try", "differs", "blocked", "likely", "tls.reset")
 def _() -> tuple[Scene, Context]:
     here = reset_in_tls()

@@ -1,7 +1,7 @@
 """Starting a small internet from outside, in namespaces of its own, and asking it for verdicts.
 
 The process inside is the first of its process namespace: when it ends, however it ends, the kernel ends everything it
-started and takes the namespaces down with it. It ends when its standard input does, so it never outlives us.
+started and takes the namespaces down with it. It is killed when whoever started it dies.
 """
 
 import contextlib
@@ -13,8 +13,19 @@ from pathlib import Path
 from typing import IO, Any, Final, Self
 
 ROOT: Final = Path(__file__).parents[3]
-# User, network, mount and process namespaces; root of its own, without privileges outside.
-UNSHARE: Final = ("unshare", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child=SIGKILL")
+# User, network, mount and process namespaces; root of its own, without privileges outside. It is killed with us.
+UNSHARE: Final = (
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "unshare",
+    "--map-root-user",
+    "--net",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child=SIGKILL",
+)
 
 
 class LaboratoryError(Exception):

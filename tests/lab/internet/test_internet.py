@@ -146,7 +146,7 @@ def test_a_laboratory_ends_with_whoever_started_it(tmp_path: Path) -> None:
     script = (
         "import sys\nfrom pathlib import Path\nfrom tests.lab.internet.laboratory import Laboratory\n"
         f"with Laboratory(Path({str(tmp_path)!r})) as laboratory:\n"
-        "    print(laboratory.process.pid, flush=True)\n    sys.stdin.read()\n"
+        "    print(laboratory.process.pid, flush=True)\n    laboratory.ask('tcp-timeout')\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
