@@ -74,7 +74,7 @@ def _failures_at(facts: Facts, hop: Hop) -> Iterator[tuple[Endpoint, str]]:
 
 def _is_unsteady(facts: Facts, one: Endpoint, outcome: str) -> bool:
     """Tell whether a place that cuts connections at once does it now and then: nothing tells that from overload."""
-    if outcome not in AT_ONCE or not facts.context.has_retries:
+    if outcome not in AT_ONCE or isinstance(one, TcpObservation) or not facts.context.has_retries:
         return False
     there = [
         other

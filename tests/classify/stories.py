@@ -1242,6 +1242,13 @@ def _() -> tuple[Scene, Context]:
     return reset_in_tls(), judged_with(control_https(), has_retries=True)
 
 
+@story("reset-while-connecting", "differs", "blocked", "likely", "tcp.reset")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="connection_reset")
+    here.at(Purpose.RETRY).tcp(ORIGIN, failure="connection_reset")
+    return here, judged_with(control_https(), has_retries=True)
+
+
 @story("silence-noticed-late", "insufficient", "inconclusive", reason="insufficient_data")
 def _() -> tuple[Scene, Context]:
     # The machine was too busy to look in time: the answer may have been lying there.
