@@ -5,8 +5,9 @@ Stage by stage, each drawn from what has been seen so far:
 1. other resolvers for the host, a harmless name for the same resolver, the failed step again;
 2. addresses not tried yet; a harmless name, and none, at the same address; the target's name at an unrelated one;
    another port; HTTP/3;
-3. the target's name again, after the harmless one passed; a harmless name at another address that failed too; where
-   HTTP/3 failed, the same again, whether UDP passes there at all, and HTTP/3 of another operator.
+3. the target's name again, after the harmless one passed; the same in small packets where nothing passed; a harmless
+   name at another address that failed too; where HTTP/3 failed, the same again, whether UDP passes there at all, and
+   HTTP/3 of another operator.
 
 What came too slowly gets transfers instead, until these decide. What may be residual blocking is looked at again
 minutes later (`residual_looks`), in a measurement of its own.
@@ -297,6 +298,8 @@ def _third(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
             yield from _harmless_looks(look, one, settings)
         elif settings.retries and outcome_of(one) in AT_ONCE:
             yield from _steady_looks(facts, look, one)
+        elif outcome_of(one) == "timeout" and all(other.purpose is not Purpose.SMALL_SEGMENTS for other in here):
+            yield look.own(Purpose.SMALL_SEGMENTS, step_of(one), one.address, one.port)
     yield from _http3_again(facts, look, settings)
 
 

@@ -11,15 +11,15 @@ from monitor.classify.connections import other_address_works
 from monitor.classify.content import Comparison, is_challenge, refuses_place, same_body
 from monitor.classify.facts import Facts
 from monitor.classify.lookups import dns_isolated, impostor
-from monitor.classify.mechanisms import Mechanism
+from monitor.classify.mechanisms import Mechanism, passed
 from monitor.classify.path import Hop
 from monitor.classify.throttling import NEEDED
 from monitor.model.failure import LOCAL_FAULTS
-from monitor.model.observation import Step
+from monitor.model.observation import Purpose, Step, step_of
 from monitor.model.vantage import VantageState
 from monitor.model.verdict import Confidence, Reason, Status
 
-RULES_VERSION: Final = 2
+RULES_VERSION: Final = 3
 
 OF_STATE: Final = {
     VantageState.OFFLINE: Reason.VANTAGE_OFFLINE,
@@ -146,6 +146,14 @@ def _dns_isolated(facts: Facts) -> bool:
         and not facts.controls_at(hop)
         and any(one.on_path and one.hop == hop.index for one in facts.dns_mechanisms)
         and dns_isolated(facts, hop)
+    )
+
+
+def _loses_long_packets(facts: Facts) -> bool:
+    end = facts.end
+    return facts.failed and any(
+        one.purpose is Purpose.SMALL_SEGMENTS and one.hop == end.hop.index and step_of(one) is end.layer and passed(one)
+        for one in facts.evidence
     )
 
 
@@ -434,6 +442,16 @@ RULES: Final = (
         needs="Every control that came to the same place fails there at the same hop and layer, or gets the same"
         " unexpected 5xx status.",
         because="{step} fails at the control too, so it is down rather than blocked.",
+    ),
+    Rule(
+        id="long_packets_lost",
+        when=_loses_long_packets,
+        status=Status.INCONCLUSIVE,
+        reason=lambda _: Reason.LONG_PACKETS_LOST,
+        needs="The handshake or the request was never answered, also when tried again, but was over a connection of"
+        " small packets, and no other name was answered over an ordinary one.",
+        because="{step} is never answered in packets of the usual size but is in small ones: long packets get lost on"
+        " the way, as where a link carries less than it says.",
     ),
     Rule(
         id="differs",

@@ -51,6 +51,7 @@ PURPOSES = {
     Purpose.TRANSFER: "how fast it comes",
     Purpose.TRANSFER_REFERENCE: "how fast an innocuous file comes",
     Purpose.TRANSFER_HARMLESS: "how fast it comes under a harmless name",
+    Purpose.SMALL_SEGMENTS: "again, in small packets",
     Purpose.RESIDUAL: "a harmless name again, minutes later",
 }
 

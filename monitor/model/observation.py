@@ -42,6 +42,7 @@ class Purpose(StrEnum):
     TRANSFER = "transfer"  # the target's URL, to see how fast it comes
     TRANSFER_REFERENCE = "transfer_reference"  # an innocuous file of another operator
     TRANSFER_HARMLESS = "transfer_harmless"  # the target's URL at the same server, under a harmless server name
+    SMALL_SEGMENTS = "small_segments"  # the failed step again, over a connection of short packets
     RESIDUAL = "residual"  # a harmless name at the same address, minutes after the last hit
 
 

@@ -39,6 +39,10 @@ class Network(Protocol):
         """Return a connected non-blocking datagram socket; raises OSError."""
         ...
 
+    def in_small_segments(self) -> Network | None:
+        """Return the same network, over TCP connections with short segments both ways; None: it has no say in that."""
+        ...
+
 
 class Vantage(Protocol):
     """A place that measures: here on a network of ours, or elsewhere on an agent."""

@@ -57,6 +57,7 @@ class Reason(StrEnum):
     CONTENT_UNCLEAR = "content_unclear"
     NO_CONTROL = "no_control"
     CONTROL_DISAGREES = "control_disagrees"
+    LONG_PACKETS_LOST = "long_packets_lost"
     TRANSIENT = "transient"
     INSUFFICIENT_DATA = "insufficient_data"
 

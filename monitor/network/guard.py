@@ -29,6 +29,11 @@ class GuardedNetwork:
         self._guard(address, port)
         return await self._network.connect_udp(address, port)
 
+    def in_small_segments(self) -> "GuardedNetwork | None":
+        """Return the same network over short segments, as guarded as this one."""
+        network = self._network.in_small_segments()
+        return GuardedNetwork(network, self._allowed, self._nameservers) if network is not None else None
+
     def _guard(self, address: str, port: int) -> None:
         if is_bogon(address, self._allowed) and not (port == 53 and address in self._nameservers):
             raise PermissionError(errno.EPERM, "not a public address")

@@ -4,6 +4,10 @@ import asyncio
 import errno
 import os
 import socket
+from typing import Final
+
+# What every host of IPv4 takes in one packet (RFC 9293 section 3.7.1): short enough for any path that carries anything.
+SMALL_SEGMENT_BYTES: Final = 536
 
 
 class LocalNetwork:
@@ -12,9 +16,16 @@ class LocalNetwork:
     `interface` needs Linux and, before 5.7, CAP_NET_RAW. A family other than that of `source_address` has no route.
     """
 
-    def __init__(self, source_address: str | None = None, interface: str | None = None) -> None:
+    def __init__(
+        self, source_address: str | None = None, interface: str | None = None, segment_bytes: int | None = None
+    ) -> None:
         self._source_address = source_address
         self._interface = interface
+        self._segment_bytes = segment_bytes  # None: as the path allows
+
+    def in_small_segments(self) -> "LocalNetwork":
+        """Return the same network, over connections that send short segments and ask the peer to."""
+        return LocalNetwork(self._source_address, self._interface, SMALL_SEGMENT_BYTES)
 
     async def connect_tcp(self, address: str, port: int) -> socket.socket:
         """Return a connected non-blocking stream socket; raises OSError with the errno of the attempt."""
@@ -38,6 +49,8 @@ class LocalNetwork:
                 connecting.connect((address, port))
             else:
                 connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._segment_bytes is not None:
+                    connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, self._segment_bytes)
                 await asyncio.get_running_loop().sock_connect(connecting, (address, port))
         except BaseException:
             connecting.close()

@@ -324,10 +324,12 @@ class _Run:
 
     async def _connect(self, place: _Place) -> SocketStream | None:
         seconds = self._allowed(self._limits.tcp_seconds)
-        if seconds is None:
+        is_small = place.purpose is Purpose.SMALL_SEGMENTS
+        network = self._network.in_small_segments() if is_small else self._network
+        if seconds is None or network is None:
             return None
         observation, stream = await connect(
-            self._network, self.recorder, place.address, place.port,
+            network, self.recorder, place.address, place.port,
             seconds=seconds, purpose=place.purpose, hop=place.hop,
         )  # fmt: skip
         if stream is not None:

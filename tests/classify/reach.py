@@ -38,6 +38,7 @@ NEAR_MISSES: Final = {
     "no_control": "control-lost-cleartext-declared",
     "content_same": "page-with-one-difference",
     "control_fails_too": "legal-refusal-everywhere",
+    "long_packets_lost": "small-packets-lost-as-well",
     "differs": "reset-without-the-second-try",
     "http_modified": "http-injected-page",
     "insufficient": "certificate-substituted",

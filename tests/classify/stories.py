@@ -145,6 +145,14 @@ def reset_in_tls(failure: str = "connection_reset") -> Scene:
     return Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, failure)
 
 
+def never_answered(small: str | None) -> Scene:
+    """TLS hangs with any name, also when tried again; at the end over small packets, with this failure."""
+    here = other_resolvers(reset_in_tls("generic_timeout_error"), EXAMPLE, ORIGIN)
+    here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "generic_timeout_error")
+    here.at(Purpose.HARMLESS_NAME).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "generic_timeout_error")
+    return here.at(Purpose.SMALL_SEGMENTS).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, small)
+
+
 # A. Nothing interferes
 
 
@@ -416,6 +424,24 @@ def both_cut(failure: str) -> Scene:
 @story("redirect-reset", "isolated_trigger", "blocked", "confirmed", "tls.reset.sni", "http.reset.host")
 def _() -> tuple[Scene, Context]:
     return both_cut("connection_reset"), judged_with(shortened_control(HTTP))
+
+
+@story("long-packets-lost", "long_packets_lost", "inconclusive", reason="long_packets_lost")
+def _() -> tuple[Scene, Context]:
+    return never_answered(None), judged_with(control_https())
+
+
+@story("small-packets-lost-as-well", "differs", "blocked", "likely", "tls.timeout")
+def _() -> tuple[Scene, Context]:
+    return never_answered("generic_timeout_error"), judged_with(control_https())
+
+
+@story("long-packets-lost-and-request-unanswered", "long_packets_lost", "inconclusive", reason="long_packets_lost")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE)
+    here.http(HTTPS, ORIGIN, None, failure="generic_timeout_error").at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE)
+    here.http(HTTPS, ORIGIN, None, failure="generic_timeout_error").at(Purpose.SMALL_SEGMENTS).tcp(ORIGIN)
+    return here.tls(ORIGIN, EXAMPLE).http(HTTPS, ORIGIN), judged_with(control_https())
 
 
 @story("redirect-timeout", "isolated_trigger", "blocked", "confirmed", "tls.timeout.sni", "http.timeout.host")

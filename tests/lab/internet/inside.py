@@ -23,10 +23,10 @@ from tests.lab.internet.false_alarms import false_alarms
 from tests.lab.internet.internet import Internet
 from tests.lab.internet.namespaces import CLIENT, CONTROL, enter, listening
 from tests.lab.internet.protocol import FAILING, protocol
-from tests.lab.internet.scenarios import SCENARIOS, WAITING, Scenario
+from tests.lab.internet.scenarios import SCENARIOS, Scenario
 from tests.scenarios.running import TOKEN, line_with, probe, running
 
-_BY_NAME: Final = {scenario.name: scenario for scenario in (*SCENARIOS, *WAITING)}
+_BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
 
 
 @contextlib.contextmanager
@@ -96,7 +96,10 @@ def one_round(internet: Internet, agent: Agent, scenario: Scenario, folder: Path
         status, printed, errors = probe(config, scenario.name)
     if len(printed) != 1:
         raise RuntimeError(f"exit status {status}: {errors}")
-    return {**printed[0], "exit_status": status, "wrong": wrong(scenario, printed[0]) + knocked}
+    accused = [printed[0]["verdict"]["status"]] if printed[0]["verdict"]["status"] in FAILING else []
+    return {
+        **printed[0], "exit_status": status, "accused": accused, "wrong": wrong(scenario, printed[0]) + knocked,
+    }  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -146,9 +149,11 @@ def _answer_requests(internet: Internet, agent: Agent, folder: Path) -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         started = time.monotonic()
+        internet.worst_delay()
         try:
             found = _carry_out(asked, internet, agent, folder)
-            _answer({**found, "seconds": round(time.monotonic() - started, 1)})
+            seconds = round(time.monotonic() - started, 1)
+            _answer({**found, "seconds": seconds, "delay_seconds": round(internet.worst_delay(), 2)})
         except Exception:  # noqa: BLE001 - told by whoever asked
             _answer({"error": traceback.format_exc()})
 

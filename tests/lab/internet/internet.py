@@ -18,6 +18,7 @@ from tests.lab.internet.primitives import Primitive
 from tests.lab.internet.world import WORLD_ADDRESSES, World
 
 _PATIENCE_SECONDS: Final = 30
+_TICK_SECONDS: Final = 0.05
 
 
 class Internet:
@@ -26,6 +27,7 @@ class Internet:
     def __init__(self) -> None:
         self._resources = contextlib.ExitStack()
         self._clock_offset: str | None = None
+        self._worst_delay_seconds = 0.0
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as resources:
@@ -94,8 +96,24 @@ class Internet:
             for name in changed:
                 del os.environ[name]
 
+    def worst_delay(self) -> float:
+        """Return by how many seconds this world was late at worst since it was asked last.
+
+        It is one process among others: where it waits for a processor, servers look slow and resolvers dead.
+        """
+        worst, self._worst_delay_seconds = self._worst_delay_seconds, 0.0
+        return worst
+
+    async def _watch_delays(self) -> None:
+        time = asyncio.get_running_loop().time
+        while True:
+            due = time() + _TICK_SECONDS
+            await asyncio.sleep(_TICK_SECONDS)
+            self._worst_delay_seconds = max(self._worst_delay_seconds, time() - due)
+
     async def _open(self) -> None:
         await self.world.open()
+        self.world.spawn(self._watch_delays())
         self._box.start()
 
     def _call(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

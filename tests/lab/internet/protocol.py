@@ -19,6 +19,8 @@ from tests.scenarios.daemon import Daemon, change
 
 _INTERVAL_SECONDS: Final = 5.0
 _TIMEOUTS: Final = {"dns": 2, "tcp": 3, "tls": 3, "http": 3, "quic": 2, "total": _INTERVAL_SECONDS}
+# Looks on suspicion and after a return follow each other at once: the protocol waits for rounds, and for little else.
+_LOOKS: Final = {"reprobe_wait": 0.2, "clearing_interval": 0.2, "budget": 200}
 _ROUNDS: Final = 3
 _PATIENCE_SECONDS: Final = 240.0
 FAILING: Final = frozenset({"blocked", "throttled", "withheld"})
@@ -39,6 +41,7 @@ def protocol(internet: Internet, agent: Agent, scenario: Scenario, folder: Path)
             timeouts=PATIENT,
         )
     )
+    change(config, detection=_LOOKS)
     if not scenario.patient:
         change(config, defaults={"interval": _INTERVAL_SECONDS, "timeouts": _TIMEOUTS})
     # A clock is wrong from the start or not at all: nobody moves it under a running program.
@@ -67,7 +70,10 @@ def protocol(internet: Internet, agent: Agent, scenario: Scenario, folder: Path)
             wrong += watch.incidents(opened=1, closed=1)
         elif not blames:
             wrong += watch.transitions([])
-    return {"verdict": found, "evidence": sorted(evidence), "wrong": list(dict.fromkeys(wrong))}
+        accused = sorted(FAILING & {one["status"] for one in watch.verdicts()})
+    return {
+        "verdict": found, "evidence": sorted(evidence), "accused": accused, "wrong": list(dict.fromkeys(wrong)),
+    }  # fmt: skip
 
 
 class _Watch:

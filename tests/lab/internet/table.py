@@ -26,6 +26,11 @@ def row(scenario: Scenario, found: Mapping[str, Any]) -> str:
     return "\n".join([line, *(f"      {one}" for one in found["wrong"])])
 
 
+def accuses_wrongly(scenario: Scenario, found: Mapping[str, Any]) -> bool:
+    """Tell whether somebody was blamed for what did not happen: busy or not, the program must never do that."""
+    return any(one not in scenario.expected.statuses for one in found.get("accused", ()))
+
+
 def failures(found: Mapping[str, Any]) -> set[str]:
     """Return the steps of a printed measurement that failed, each with its failure."""
     return {f"{one['step']} {one['failure']}" for one in found["observations"] if one.get("failure")}

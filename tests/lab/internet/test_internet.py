@@ -12,7 +12,7 @@ import pytest
 
 from tests.lab.internet import addresses
 from tests.lab.internet.laboratory import ROOT, Laboratory
-from tests.lab.internet.scenarios import SCENARIOS, WAITING
+from tests.lab.internet.scenarios import SCENARIOS
 
 PATIENCE_SECONDS = 20.0
 NAME, OTHER = "www.example.com", "www.freebsd.org"
@@ -92,7 +92,7 @@ def test_what_was_arranged_is_gone_with_the_next_scenario(laboratory: Laboratory
 
 
 def test_scenarios_have_names_of_their_own() -> None:
-    names = [scenario.name for scenario in (*SCENARIOS, *WAITING)]
+    names = [scenario.name for scenario in SCENARIOS]
     assert len(set(names)) == len(names)
 
 
