@@ -9,6 +9,8 @@ from monitor.model.observation import HttpObservation, Observation, Purpose, Tls
 # fails five times around four passes with probability p^5 (1-p)^4, at most one in 480, and no control may meet it.
 AT_ONCE: Final = frozenset({"reset", "eof", "alert"})
 STEADY_PASSES: Final = 4
+# A filter that lets one connection in ten pass would pass for a path that loses long packets once in ten otherwise.
+SMALL_LOOKS: Final = 2
 OWN_NAME: Final = frozenset({Purpose.PATH, Purpose.ADDRESS_CHECK, Purpose.RETRY, Purpose.OTHER_ADDRESS})
 ROUTINE: Final = frozenset({Purpose.PATH, Purpose.ADDRESS_CHECK})
 AT_CONTROL: Final = ROUTINE | {Purpose.CONTROL_CHECK}

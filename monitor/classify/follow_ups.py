@@ -5,9 +5,9 @@ Stage by stage, each drawn from what has been seen so far:
 1. other resolvers for the host, a harmless name for the same resolver, the failed step again;
 2. addresses not tried yet; a harmless name, and none, at the same address; the target's name at an unrelated one;
    another port; HTTP/3;
-3. the target's name again, after the harmless one passed; the same in small packets where nothing passed; a harmless
-   name at another address that failed too; where HTTP/3 failed, the same again, whether UDP passes there at all, and
-   HTTP/3 of another operator.
+3. the target's name again, after the harmless one passed; the same in small packets where it is never answered; a
+   harmless name at another address that failed too; where HTTP/3 failed, the same again, whether UDP passes there at
+   all, and HTTP/3 of another operator.
 
 What came too slowly gets transfers instead, until these decide. What may be residual blocking is looked at again
 minutes later (`residual_looks`), in a measurement of its own.
@@ -22,10 +22,10 @@ import msgspec
 
 from monitor.classify.connections import is_cut_elsewhere, is_silenced
 from monitor.classify.context import Context
-from monitor.classify.evidence import AT_ONCE, OWN_NAME, STEADY_PASSES, is_answered
+from monitor.classify.evidence import AT_ONCE, OWN_NAME, SMALL_LOOKS, STEADY_PASSES, is_answered
 from monitor.classify.facts import Facts
 from monitor.classify.http3 import offers_http3
-from monitor.classify.mechanisms import LAYERS, outcome_of
+from monitor.classify.mechanisms import LAYERS, outcome_of, passed
 from monitor.classify.path import Endpoint, Hop, Path, is_v6
 from monitor.classify.throttling import REPEATS
 from monitor.model.measurement import FollowUp, Measurement
@@ -298,9 +298,22 @@ def _third(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
             yield from _harmless_looks(look, one, settings)
         elif settings.retries and outcome_of(one) in AT_ONCE:
             yield from _steady_looks(facts, look, one)
-        elif outcome_of(one) == "timeout" and all(other.purpose is not Purpose.SMALL_SEGMENTS for other in here):
+        if outcome_of(one) == "timeout" and _may_pass_in_small_packets(facts, one):
             yield look.own(Purpose.SMALL_SEGMENTS, step_of(one), one.address, one.port)
     yield from _http3_again(facts, look, settings)
+
+
+def _may_pass_in_small_packets(facts: Facts, one: Endpoint) -> bool:
+    """Tell whether to look in small packets at a place that never answers: until it fails, or passed often enough."""
+    tried = [
+        other
+        for other in facts.routine.observations
+        if isinstance(other, Endpoint)
+        and other.purpose is Purpose.SMALL_SEGMENTS
+        and (other.hop, other.address, other.port) == (one.hop, one.address, one.port)
+    ]
+    looks = [other for other in tried if step_of(other) is step_of(one)]
+    return not tried or (all(map(passed, looks)) and 0 < len(looks) < SMALL_LOOKS)
 
 
 def _steady_looks(facts: Facts, look: _Looks, one: Endpoint) -> Iterator[FollowUp]:

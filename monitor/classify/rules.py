@@ -9,6 +9,7 @@ from typing import Final
 
 from monitor.classify.connections import other_address_works
 from monitor.classify.content import Comparison, is_challenge, refuses_place, same_body
+from monitor.classify.evidence import SMALL_LOOKS
 from monitor.classify.facts import Facts
 from monitor.classify.lookups import dns_isolated, impostor
 from monitor.classify.mechanisms import Mechanism, passed
@@ -151,10 +152,12 @@ def _dns_isolated(facts: Facts) -> bool:
 
 def _loses_long_packets(facts: Facts) -> bool:
     end = facts.end
-    return facts.failed and any(
-        one.purpose is Purpose.SMALL_SEGMENTS and one.hop == end.hop.index and step_of(one) is end.layer and passed(one)
+    looks = [
+        one
         for one in facts.evidence
-    )
+        if one.purpose is Purpose.SMALL_SEGMENTS and one.hop == end.hop.index and step_of(one) is end.layer
+    ]
+    return facts.failed and len(looks) >= SMALL_LOOKS and all(map(passed, looks)) and not _control_fails_too(facts)
 
 
 def _differs(facts: Facts) -> bool:
@@ -398,6 +401,17 @@ RULES: Final = (
         because="{step} failed once and worked when tried again, which decides nothing.",
     ),
     Rule(
+        id="long_packets_lost",
+        when=_loses_long_packets,
+        status=Status.INCONCLUSIVE,
+        reason=lambda _: Reason.LONG_PACKETS_LOST,
+        needs="The handshake or the request was never answered, but twice of twice was when the server was asked to"
+        " send small packets. A short answer to another name proves nothing then. A control that fails alike excludes"
+        " it.",
+        because="{step} is never answered in packets of the usual size but is in small ones: long packets get lost on"
+        " the way, as where a link carries less than it says.",
+    ),
+    Rule(
         id="isolated_trigger",
         when=_isolated,
         status=Status.BLOCKED,
@@ -442,16 +456,6 @@ RULES: Final = (
         needs="Every control that came to the same place fails there at the same hop and layer, or gets the same"
         " unexpected 5xx status.",
         because="{step} fails at the control too, so it is down rather than blocked.",
-    ),
-    Rule(
-        id="long_packets_lost",
-        when=_loses_long_packets,
-        status=Status.INCONCLUSIVE,
-        reason=lambda _: Reason.LONG_PACKETS_LOST,
-        needs="The handshake or the request was never answered, also when tried again, but was over a connection of"
-        " small packets, and no other name was answered over an ordinary one.",
-        because="{step} is never answered in packets of the usual size but is in small ones: long packets get lost on"
-        " the way, as where a link carries less than it says.",
     ),
     Rule(
         id="differs",

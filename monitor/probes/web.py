@@ -121,18 +121,20 @@ class _Run:
 
     async def follow_ups(self) -> None:
         """Carry out the follow-ups: dns ones at once, others one after the other at each address."""
-        by_address: dict[str, list[FollowUp]] = {}
+        in_turn: dict[tuple[str, bool], list[FollowUp]] = {}
         for follow_up in self._request.follow_ups:
             if follow_up.until != "dns":
                 # Transfers are compared with each other, so none may share the line with another.
+                # What is asked in small packets has a turn of its own: it may hang as long as the others.
+                is_small = follow_up.purpose is Purpose.SMALL_SEGMENTS
                 place = "" if follow_up.until == "throughput" else follow_up.address
-                by_address.setdefault(place, []).append(follow_up)
+                in_turn.setdefault((place, is_small), []).append(follow_up)
         slots = asyncio.Semaphore(_PARALLEL_ADDRESSES)
         async with asyncio.TaskGroup() as group:
             for follow_up in self._request.follow_ups:
                 if follow_up.until == "dns":
                     group.create_task(self._ask_again(follow_up))
-            for sequence in by_address.values():
+            for sequence in in_turn.values():
                 group.create_task(self._in_turn(sequence, slots))
 
     async def _hop(self, url: WebUrl, hop: int, cookies: CookieJar) -> HttpObservation | None:

@@ -146,11 +146,12 @@ def reset_in_tls(failure: str = "connection_reset") -> Scene:
 
 
 def never_answered(small: str | None) -> Scene:
-    """TLS hangs with any name, also when tried again; at the end over small packets, with this failure."""
+    """TLS hangs with any name, also when tried again; in small packets it passes, then ends with `small`."""
     here = other_resolvers(reset_in_tls("generic_timeout_error"), EXAMPLE, ORIGIN)
     here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "generic_timeout_error")
     here.at(Purpose.HARMLESS_NAME).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "generic_timeout_error")
-    return here.at(Purpose.SMALL_SEGMENTS).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, small)
+    here.at(Purpose.SMALL_SEGMENTS).tcp(ORIGIN).tls(ORIGIN, EXAMPLE)
+    return here.tcp(ORIGIN).tls(ORIGIN, EXAMPLE, small)
 
 
 # A. Nothing interferes
@@ -436,12 +437,18 @@ def _() -> tuple[Scene, Context]:
     return never_answered("generic_timeout_error"), judged_with(control_https())
 
 
-@story("long-packets-lost-and-request-unanswered", "long_packets_lost", "inconclusive", reason="long_packets_lost")
+@story("long-page-lost-and-short-answer-not", "long_packets_lost", "inconclusive", reason="long_packets_lost")
 def _() -> tuple[Scene, Context]:
-    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE)
-    here.http(HTTPS, ORIGIN, None, failure="generic_timeout_error").at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE)
-    here.http(HTTPS, ORIGIN, None, failure="generic_timeout_error").at(Purpose.SMALL_SEGMENTS).tcp(ORIGIN)
-    return here.tls(ORIGIN, EXAMPLE).http(HTTPS, ORIGIN), judged_with(control_https())
+    here = Scene(HTTP).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 80).http(HTTP, ORIGIN, None, failure="generic_timeout_error")
+    here = host_filtered(here.at(Purpose.ADDRESS_CHECK).tcp(ORIGIN).tls(ORIGIN, EXAMPLE), "generic_timeout_error")
+    here.at(Purpose.SMALL_SEGMENTS).tcp(ORIGIN, 80).http(HTTP, ORIGIN).tcp(ORIGIN, 80).http(HTTP, ORIGIN)
+    return here, judged_with(control_http())
+
+
+@story("long-packets-lost-at-the-control-too", "control_fails_too", "down")
+def _() -> tuple[Scene, Context]:
+    there = control().dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "generic_timeout_error")
+    return never_answered(None), judged_with(there)
 
 
 @story("redirect-timeout", "isolated_trigger", "blocked", "confirmed", "tls.timeout.sni", "http.timeout.host")
