@@ -1,7 +1,7 @@
 """The process inside the namespaces: `python -m tests.lab.internet.inside FOLDER`, started by laboratory.py.
 
 Carries out one scenario for each JSON line on its standard input and answers each with one; or, told so by further
-arguments, opens a shell or counts false alarms.
+arguments, opens a shell, counts false alarms or measures how long rounds take.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from monitor.lab.configuration import Agent
 from tests.lab.internet import addresses
+from tests.lab.internet.bounds import bounds
 from tests.lab.internet.client import look
 from tests.lab.internet.configuration import BRISK, PATIENT, probes_yaml
 from tests.lab.internet.false_alarms import false_alarms
@@ -137,6 +138,8 @@ def main() -> int:
         match sys.argv[2:]:
             case ["shell", name]:
                 return shell(internet, agent, _BY_NAME[name], folder)
+            case ["bounds"]:
+                return bounds(internet, agent, folder)
             case ["false-alarms", measurements, seed]:
                 return false_alarms(internet, agent, folder, int(measurements), int(seed))
             case _:

@@ -17,8 +17,8 @@ from tests.lab.internet.primitives import WrongClock
 from tests.lab.internet.scenarios import Scenario
 from tests.scenarios.daemon import Daemon, change
 
-_INTERVAL_SECONDS: Final = 5.0
-_TIMEOUTS: Final = {"dns": 2, "tcp": 3, "tls": 3, "http": 3, "quic": 2, "total": _INTERVAL_SECONDS}
+_INTERVAL_SECONDS: Final = 4.0
+_TIMEOUTS: Final = {"dns": 1.5, "tcp": 2.5, "tls": 2.5, "http": 2.5, "quic": 2, "total": _INTERVAL_SECONDS}
 # Looks on suspicion and after a return follow each other at once: the protocol waits for rounds, and for little else.
 _LOOKS: Final = {"reprobe_wait": 0.2, "clearing_interval": 0.2, "budget": 200}
 _ROUNDS: Final = 3
