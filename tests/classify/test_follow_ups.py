@@ -311,6 +311,25 @@ def test_quick_transfers_end_the_comparison_at_three() -> None:
     assert len(stages) == 3
 
 
+def small_looks(failure: str | None, *, number: int = 1) -> list[FollowUp]:
+    """Return the further looks at TLS that never answers, after so many in small packets."""
+    here = reset_in_tls("generic_timeout_error").at(Purpose.RETRY)
+    here.tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "generic_timeout_error")
+    here.at(Purpose.HARMLESS_NAME).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "generic_timeout_error").at(Purpose.SMALL_SEGMENTS)
+    for _ in range(number):
+        here.tcp(ORIGIN).tls(ORIGIN, EXAMPLE, failure)
+    asked = follow_ups(here.done(), judged_with(control_https()), SETTINGS)
+    return [one for one in asked if one.purpose is Purpose.SMALL_SEGMENTS]
+
+
+def test_what_is_never_answered_is_asked_for_in_small_packets_until_it_fails_or_passed_twice() -> None:
+    (first,) = small_looks(None, number=0)
+    assert (first.until, first.address, first.server_name) == ("tls", ORIGIN, EXAMPLE)
+    assert small_looks(None) == [first]
+    assert small_looks(None, number=2) == []
+    assert small_looks("generic_timeout_error") == []
+
+
 def test_without_a_reference_nothing_is_transferred() -> None:
     stage = follow_ups(slow_page().done(), judged_with(quick_control()), SETTINGS)
     assert "throughput" not in {one.until for one in stage}

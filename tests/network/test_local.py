@@ -10,7 +10,7 @@ import uvloop
 from monitor.model.failure import Failure
 from monitor.model.observation import TcpObservation
 from monitor.network.connect import connect
-from monitor.network.local import LocalNetwork
+from monitor.network.local import SMALL_SEGMENT_BYTES, LocalNetwork
 from monitor.network.recorder import Recorder
 from tests.network.loopback import SettableClock, closed_port, silence, tcp_server
 
@@ -90,6 +90,26 @@ def test_source_address_is_used() -> None:
 
     asyncio.run(run())
     assert peers == ["127.9.9.9"]
+
+
+def test_small_segments_are_sent_and_asked_for() -> None:
+    # What the peer saw announced bounds what it sends back.
+    bounds: list[int] = []
+
+    async def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = writer.get_extra_info("socket")
+        bounds.append(peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))
+
+    async def run() -> None:
+        async with tcp_server(note) as port:
+            for network in (LocalNetwork(), LocalNetwork("127.9.9.9").in_small_segments()):
+                sock = await network.connect_tcp("127.0.0.1", port)
+                await asyncio.get_running_loop().sock_recv(sock, 1)
+                bounds.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))
+                sock.close()
+
+    asyncio.run(run())
+    assert min(bounds[:2]) > SMALL_SEGMENT_BYTES >= max(bounds[2:])
 
 
 def test_family_without_source_address_has_no_route() -> None:

@@ -514,6 +514,23 @@ def test_follow_ups_are_carried_out_exactly_and_nothing_else() -> None:
     assert any(b"Host: www.example.com\r\n" in request for request in received.requests)
 
 
+def test_network_without_a_say_in_segments_takes_no_look_in_small_ones() -> None:
+    class FarAway(Counting):
+        def in_small_segments(self) -> None:  # type: ignore[override]  # as a proxy, which opens the connection itself
+            return None
+
+    async def run(network: LocalNetwork) -> list[str]:
+        async with tcp_server(say(page(), received=Received()), SECURE) as port:
+            look = FollowUp(
+                purpose=Purpose.SMALL_SEGMENTS, until="tls", address="127.0.0.1", port=port, server_name="x.test"
+            )
+            recording = await measure(target("https://x.test/"), network=network, follow_ups=(look,))
+        return [str(step_of(one)) for one in recording.measurement.observations]
+
+    assert asyncio.run(run(LocalNetwork())) == ["tcp", "tls"]
+    assert asyncio.run(run(FarAway())) == []
+
+
 def replaced(follow_up: FollowUp, port: int) -> FollowUp:
     return msgspec.structs.replace(follow_up, port=port)
 

@@ -21,6 +21,8 @@ _INTERVAL_SECONDS: Final = 4.0
 _TIMEOUTS: Final = {"dns": 1.5, "tcp": 2.5, "tls": 2.5, "http": 2.5, "quic": 2, "total": _INTERVAL_SECONDS}
 # Looks on suspicion and after a return follow each other at once: the protocol waits for rounds, and for little else.
 _LOOKS: Final = {"reprobe_wait": 0.2, "clearing_interval": 0.2, "budget": 200}
+# Longer than any box here remembers whom it has cut off.
+_PATIENT_WAIT_SECONDS: Final = 5.0
 _ROUNDS: Final = 3
 _PATIENCE_SECONDS: Final = 240.0
 FAILING: Final = frozenset({"blocked", "throttled", "withheld"})
@@ -42,7 +44,9 @@ def protocol(internet: Internet, agent: Agent, scenario: Scenario, folder: Path)
         )
     )
     change(config, detection=_LOOKS)
-    if not scenario.patient:
+    if scenario.patient:
+        change(config, detection={"reprobe_wait": _PATIENT_WAIT_SECONDS})
+    else:
         change(config, defaults={"interval": _INTERVAL_SECONDS, "timeouts": _TIMEOUTS})
     # A clock is wrong from the start or not at all: nobody moves it under a running program.
     internet.arrange(one for one in scenario.network if isinstance(one, WrongClock))

@@ -271,7 +271,7 @@ TCP_AND_TLS: Final = (
              ("tls ssl_unknown_authority",)),
     # The first harmless look falls into the punishment, later ones need not.
     Scenario("tls-reset-with-residue", Expected(("blocked",), ANY, ("tls.reset(.sni)",)), HTTPS,
-             (ResetText(NAME, residual_seconds=3),), ("tls connection_reset",)),
+             (ResetText(NAME, residual_seconds=3),), ("tls connection_reset",), patient=True),
 )  # fmt: skip
 
 CLEARTEXT: Final = (
