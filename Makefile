@@ -9,7 +9,7 @@ key := $(shell { pwd; cat pyproject.toml constraints.txt tools/venv; } | sha256s
 installed := .venv/installed-$(key)
 installed_dev := .venv/installed-dev-$(key)
 
-.PHONY: help run test check format lab bench soak docs constraints clean
+.PHONY: help run test check format lab bench simulate soak docs constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -40,6 +40,9 @@ lab: $(installed_dev) ## serve the censorship laboratory on loopback and say how
 bench: $(installed_dev) ## print the benchmark table, side by side with blackbox_exporter
 	tools/debian-packages
 	$(python) -m tests.benchmarks
+
+simulate: $(installed_dev) ## print the figures of docs/detection.md again; takes minutes
+	$(python) -m tests.benchmarks.detection
 
 soak: $(installed_dev) ## kill the daemon under load again and again and look for lost rows
 	$(python) -m tests.benchmarks.soak

@@ -8,15 +8,16 @@ import msgspec
 
 import monitor
 from monitor.classify.rules import RULES_VERSION
-from monitor.model.outcome import Incident
 from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.verdict import Reason, Status, Verdict
+from monitor.store.incident_detail import IncidentDetail, details
 from monitor.store.reader import HistoryRow, StoredMeasurement
 from monitor.web.guard import hosts_of
 from monitor.web.services import (
     DaemonStatus,
     HistoryQuery,
+    IncidentQuery,
     ProbeResult,
     TargetState,
     VantageHealth,
@@ -73,6 +74,7 @@ class DaemonServices:
             has_control_vantage=bool(station.controls),
             vantages=tuple(self._vantage(name) for name in station.vantages),
             open_incidents=daemon.open_incidents,
+            silences=daemon.silences,
             store=daemon.store.health(),
         )
 
@@ -128,9 +130,15 @@ class DaemonServices:
         """Return one stored measurement whole."""
         return await asyncio.to_thread(self._daemon.reader.measurement, measurement_id)
 
-    async def incidents(self, limit: int) -> Sequence[Incident]:
-        """Return incidents, open and closed, newest first."""
-        return (await asyncio.to_thread(self._daemon.reader.incidents))[:limit]
+    async def incidents(self, query: IncidentQuery) -> Sequence[IncidentDetail]:
+        """Return incidents with their details, newest first."""
+        return await asyncio.to_thread(self._incidents, query)
+
+    def _incidents(self, query: IncidentQuery) -> Sequence[IncidentDetail]:
+        reader = self._daemon.reader
+        found = reader.incidents(platform=query.platform, country=query.country)
+        wanted = [one for one in found if one.closed_at is None or not query.is_open]
+        return details(reader, wanted[: query.limit])
 
     async def reload(self) -> tuple[bool, str]:
         """Read the configuration again; return whether it is in use now, and what is wrong with it otherwise."""

@@ -16,6 +16,7 @@ from monitor.daemon.memory import Memory
 from monitor.daemon.pipeline import Pipeline, Settings
 from monitor.daemon.run_contexts import RunContexts
 from monitor.daemon.sanity_book import SanityBook
+from monitor.detect.reprobe import ReprobeSettings, spread
 from monitor.model.identifier import MeasurementIds
 from monitor.model.measurement import Limits, Measurement, Request, RunContext
 from monitor.model.outcome import Outcome
@@ -172,6 +173,12 @@ def settings_of(config: Configuration) -> Settings:
         unrelated_host=host.strip("[]"),
         deep_limits=_deep(routine),
         isolation_seconds=wanted.refresh,
+        reprobes=ReprobeSettings(
+            suspicion_seconds=spread(config.detection.reprobes, config.detection.reprobe_wait),
+            clearing_seconds=config.detection.clearing_interval,
+            budget=config.detection.budget,
+        ),
+        quorum=config.detection.quorum,
         host_concurrency=config.defaults.host_concurrency,
         asn_table=AsnTable(config.geo.database) if config.geo.database else None,
     )

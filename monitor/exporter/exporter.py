@@ -13,7 +13,7 @@ from monitor.exporter import table
 from monitor.exporter.exposition import Buckets, Format, Histogram, header, label_text, line
 from monitor.exporter.series import TargetSeries, label_values
 from monitor.exporter.table import Kind, Metric
-from monitor.model.outcome import Incident, Outcome
+from monitor.model.outcome import Incident, Outcome, Silence
 from monitor.model.target import Target
 from monitor.model.vantage import VantageCheck, VantageInfo, VantageState
 from monitor.store.store import StoreHealth
@@ -65,6 +65,16 @@ class Exporter:
         """Replace the open incidents."""
         with self._lock:
             self._incidents = {(incident.platform, incident.country): incident for incident in open_incidents}
+
+    def silences(self, silent: Sequence[Silence]) -> None:
+        """Replace the countries that are silent."""
+        with self._lock:
+            self._samples[table.COUNTRY_SILENT] = {(one.country,): 1 for one in silent}
+
+    def looked_again(self, vantage: str, look: str) -> None:
+        """Count a round that comes sooner than the schedule says."""
+        with self._lock:
+            self._add(table.FURTHER_LOOKS, vantage, look)
 
     def forget(self, target: str, vantage: str) -> None:
         """End the series of a target that a vantage no longer measures."""

@@ -99,6 +99,17 @@ INCIDENT_START: Final = Metric(
     unit="seconds",
     help="First failing round of the open incident; its last good round lies before.",
 )
+COUNTRY_SILENT: Final = Metric(
+    name="access_country_silent",
+    labels=("country",),
+    help="1 while no vantage of a country has a line, on several networks: perhaps a shutdown, and never a block.",
+)
+FURTHER_LOOKS: Final = Metric(
+    name="monitor_further_looks_total",
+    kind=Kind.COUNTER,
+    labels=("vantage", "look"),
+    help="Rounds sooner than the schedule says: on a first suspicion, or while a return is not confirmed (clearing).",
+)
 BUILD_INFO: Final = Metric(
     name="monitor_build_info", labels=("version", "rules_version"), help="1, with the versions of program and rules."
 )
@@ -195,6 +206,8 @@ OTHER_METRICS: Final = (
     VANTAGE_ONLINE,
     INCIDENT_ACTIVE,
     INCIDENT_START,
+    COUNTRY_SILENT,
+    FURTHER_LOOKS,
     BUILD_INFO,
     RELOAD_SUCCESSFUL,
     RELOAD_SUCCESS_TIME,

@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 
 from monitor.model.measurement import Evidence, Measurement
 from monitor.model.observation import TlsObservation
-from monitor.model.outcome import Incident, Outcome
+from monitor.model.onset import Onset
+from monitor.model.outcome import Incident, IncidentUpdate, Outcome, Silence
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageInfo
 from monitor.model.verdict import DetectorState, Status, Transition, Verdict
@@ -103,10 +104,12 @@ class Recorder:
         )
         if outcome.detector is not None:
             self._detector((target, vantage, measurement.network.asn or 0), outcome.detector, started)
+        if outcome.is_aside:
+            self._db.execute("INSERT INTO aside (measurement_id) VALUES (?)", (measurement.id,))
+        if outcome.incident is not None:
+            self.incident(outcome.incident, outcome.updates)
         if outcome.transition is not None:
             self._transition(outcome.transition, outcome, network)
-        if outcome.incident is not None:
-            self.incident(outcome.incident)
 
     def check(self, check: VantageCheck) -> None:
         """Write a round of sanity checks; its observations only if state or network changed since the one before."""
@@ -164,14 +167,17 @@ class Recorder:
             (now, config_digest),
         )
 
-    def incident(self, incident: Incident) -> None:
-        """Write an incident as it is now."""
+    def incident(self, incident: Incident, updates: Iterable[IncidentUpdate]) -> None:
+        """Write an incident as it is now, and what happened to it."""
         self._db.execute(
             "INSERT INTO incident (id, platform, country, status, opened_at, started_after, started_before, closed_at, "
-            "mechanisms, members, all_members) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "mechanisms, members, all_members, networks, measured_networks, quorum_at, sequence) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET status = excluded.status, started_after = excluded.started_after, "
             "started_before = excluded.started_before, closed_at = excluded.closed_at, "
-            "mechanisms = excluded.mechanisms, members = excluded.members, all_members = excluded.all_members",
+            "mechanisms = excluded.mechanisms, members = excluded.members, all_members = excluded.all_members, "
+            "networks = excluded.networks, measured_networks = excluded.measured_networks, "
+            "quorum_at = excluded.quorum_at, sequence = excluded.sequence",
             (
                 incident.id,
                 incident.platform,
@@ -184,6 +190,63 @@ class Recorder:
                 text(incident.mechanisms),
                 text(incident.members),
                 text(incident.all_members),
+                text(incident.networks),
+                incident.measured_networks,
+                optional_milliseconds(incident.quorum_at),
+                incident.sequence,
+            ),
+        )
+        self._db.executemany(
+            "INSERT OR IGNORE INTO incident_update (incident_id, sequence, kind, at, target, vantage, asn, network, "
+            "status, mechanisms, measurement_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    one.incident,
+                    one.sequence,
+                    one.kind,
+                    milliseconds(one.at),
+                    *(one.member or (None, None, None)),
+                    one.network,
+                    one.status,
+                    text(one.mechanisms),
+                    one.measurement_id,
+                )
+                for one in updates
+            ),
+        )
+
+    def onset(self, transition_id: int, onset: Onset) -> None:
+        """Write when a confirmed change happened, as far as is known now."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO onset (transition_id, computed_at, edge, dating, earliest, median, latest, "
+            "log_support, rounds, window_start, window_end, is_final) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                transition_id,
+                milliseconds(onset.computed_at),
+                onset.edge,
+                onset.dating,
+                optional_milliseconds(onset.earliest),
+                optional_milliseconds(onset.median),
+                optional_milliseconds(onset.latest),
+                onset.log_support,
+                onset.rounds,
+                milliseconds(onset.window_start),
+                milliseconds(onset.window_end),
+                onset.is_final,
+            ),
+        )
+
+    def silence(self, silence: Silence) -> None:
+        """Write that a country fell silent, or that it is heard again."""
+        self._db.execute(
+            "INSERT INTO silence (country, started_at, ended_at, vantages, networks) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET ended_at = excluded.ended_at",
+            (
+                silence.country,
+                milliseconds(silence.started_at),
+                optional_milliseconds(silence.ended_at),
+                text(silence.vantages),
+                text(silence.networks),
             ),
         )
 
@@ -431,7 +494,8 @@ class Recorder:
     def _transition(self, transition: Transition, outcome: Outcome, network: int) -> None:
         self._db.execute(
             "INSERT INTO transition (target_id, vantage_id, network_id, measurement_id, at, before, after, status, "
-            "score, last_before_at, first_after_at, rules_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "score, last_before_at, first_after_at, rules_version, incident_id, parameters) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self._named("target", transition.target),
                 self._named("vantage", transition.vantage),
@@ -445,6 +509,8 @@ class Recorder:
                 optional_milliseconds(transition.last_before_at),
                 optional_milliseconds(transition.first_after_at),
                 None if outcome.verdict is None else outcome.verdict.rules_version,
+                None if outcome.incident is None else outcome.incident.id,
+                None if transition.parameters is None else text(transition.parameters),
             ),
         )
 

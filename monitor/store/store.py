@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +21,8 @@ from typing import Final
 import msgspec
 
 from monitor.config.schema import Retention
-from monitor.model.outcome import Incident, Outcome
+from monitor.model.onset import Onset
+from monitor.model.outcome import Incident, IncidentUpdate, Outcome, Silence
 from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.vantage import VantageCheck, VantageInfo
@@ -144,9 +145,17 @@ class Store:
         size = sum(len(evidence.content) for evidence in outcome.recording.evidence)
         return self._queue(lambda recorder: recorder.outcome(outcome, at), is_run=True, evidence_bytes=size)
 
-    def record_incident(self, incident: Incident) -> "Future[bool]":
-        """Queue an incident as it is now, changed by something else than a run."""
-        return self._queue(lambda recorder: recorder.incident(incident), is_run=False)
+    def record_incident(self, incident: Incident, updates: Sequence[IncidentUpdate]) -> "Future[bool]":
+        """Queue an incident as it is now, and what happened to it, changed by something else than a run."""
+        return self._queue(lambda recorder: recorder.incident(incident, updates), is_run=False)
+
+    def record_onset(self, transition_id: int, onset: Onset) -> "Future[bool]":
+        """Queue when a confirmed change happened, as far as is known now."""
+        return self._queue(lambda recorder: recorder.onset(transition_id, onset), is_run=False)
+
+    def record_silence(self, silence: Silence) -> "Future[bool]":
+        """Queue that a country fell silent, or that it is heard again."""
+        return self._queue(lambda recorder: recorder.silence(silence), is_run=False)
 
     def record_check(self, check: VantageCheck) -> "Future[bool]":
         """Queue a round of sanity checks."""

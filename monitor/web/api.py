@@ -7,10 +7,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from monitor.model.outcome import Incident
+from monitor.store.incident_detail import IncidentDetail
 from monitor.store.reader import HistoryRow, StoredMeasurement
 from monitor.web.route import Parameter, Route
-from monitor.web.services import DaemonStatus, HistoryQuery, Services, TargetState
+from monitor.web.services import DaemonStatus, HistoryQuery, IncidentQuery, Services, TargetState
 
 MOST_ITEMS: Final = 1000
 _FEW_ITEMS: Final = 100
@@ -37,7 +37,7 @@ class History(msgspec.Struct, frozen=True):
 class Incidents(msgspec.Struct, frozen=True):
     """Answer of /api/v1/incidents, newest first."""
 
-    incidents: tuple[Incident, ...]
+    incidents: tuple[IncidentDetail, ...]
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -93,8 +93,14 @@ async def measurement(services: Services, request: Request) -> Response:
 
 
 async def incidents(services: Services, request: Request) -> Response:
-    """Return incidents, open and closed."""
-    return _json(Incidents(tuple(await services.incidents(_limit(request)))))
+    """Return incidents, open and closed, of one platform or country if the query names it."""
+    wanted = IncidentQuery(
+        platform=request.query_params.get("platform"),
+        country=request.query_params.get("country"),
+        is_open=request.query_params.get("open", "") not in {"", "0", "false"},
+        limit=_limit(request),
+    )
+    return _json(Incidents(tuple(await services.incidents(wanted))))
 
 
 async def bad_query(_: Request, error: Exception) -> Response:
@@ -157,5 +163,16 @@ ROUTES: Final = (
         parameters=(Parameter("id", "of the measurement", {"type": "integer"}),),
         answer=StoredMeasurement,
     ),
-    Route("/api/v1/incidents", incidents, "Incidents, newest first", parameters=(_LIMIT,), answer=Incidents),
+    Route(
+        "/api/v1/incidents",
+        incidents,
+        "Incidents with their dated edges and what happened to them, newest first",
+        parameters=(
+            Parameter("platform", "only of this platform", _TEXT),
+            Parameter("country", "only in this country", _TEXT),
+            Parameter("open", "1: only those that have not ended", {"type": "integer", "enum": [0, 1]}),
+            _LIMIT,
+        ),
+        answer=Incidents,
+    ),
 )

@@ -16,9 +16,10 @@ from starlette.responses import HTMLResponse, Response
 
 from monitor.model.vantage import VantageState
 from monitor.model.verdict import Status
+from monitor.store.incident_detail import IncidentDetail
 from monitor.web.guard import CONTENT_POLICY
 from monitor.web.route import Route
-from monitor.web.services import DaemonStatus, Services, TargetState, VantageHealth
+from monitor.web.services import DaemonStatus, IncidentQuery, Services, TargetState, VantageHealth
 
 # A sign as well as a colour: one reader in twenty does not see the difference between red and green. Worst first.
 _SIGNS: Final = {
@@ -32,17 +33,19 @@ _SIGNS: Final = {
 }
 _RANK: Final = {status: rank for rank, status in enumerate(_SIGNS)}
 _ROUNDS_UNTIL_STALE: Final = 3
+_MOST_INCIDENTS: Final = 100
 
 
 async def page(services: Services, _: Request) -> Response:
     """Return the page as it is now."""
     targets = await services.targets()
-    text = await asyncio.to_thread(render, services.status(), targets)
+    incidents = await services.incidents(IncidentQuery(is_open=True, limit=_MOST_INCIDENTS))
+    text = await asyncio.to_thread(render, services.status(), targets, incidents)
     policy = f"{CONTENT_POLICY}; style-src '{_style_hash()}'"
     return HTMLResponse(text, headers={"Content-Security-Policy": policy})
 
 
-def render(status: DaemonStatus, targets: Sequence[TargetState]) -> str:
+def render(status: DaemonStatus, targets: Sequence[TargetState], incidents: Sequence[IncidentDetail] = ()) -> str:
     """Return the HTML."""
     ordered = sorted(
         targets,
@@ -56,6 +59,7 @@ def render(status: DaemonStatus, targets: Sequence[TargetState]) -> str:
         .get_template("page.html")
         .render(
             status=status,
+            incidents=incidents,
             groups=groups,
             counts=[(found, counts[found]) for found in _SIGNS if counts[found]],
             signs=_SIGNS,

@@ -1,15 +1,17 @@
 import asyncio
 
+import msgspec
+
 from monitor.daemon.control_book import ControlBook
 from monitor.daemon.memory import Memory
-from monitor.daemon.pipeline import Pipeline, Settings
+from monitor.daemon.pipeline import Look, Pipeline, Settings
 from monitor.daemon.sanity_book import SanityBook
-from monitor.model.measurement import Limits, Request
+from monitor.model.measurement import Limits, Recording, Request
 from monitor.model.outcome import Outcome
 from monitor.model.seams import VantageError
 from monitor.model.vantage import Role
 from monitor.model.verdict import Reason, Status
-from tests.fakes.outcomes import X_HOME, recording
+from tests.fakes.outcomes import DNS, TCP, TLS, X_HOME, recording
 from tests.fakes.vantages import HandClock, ScriptedVantage
 
 INTERVAL_SECONDS = 300.0
@@ -41,8 +43,8 @@ class Bench:
             nothing_seen=lambda *_: recording().measurement,
         )
 
-    async def round(self) -> Outcome:
-        return await self._pipeline.round(X_HOME, self._vantage, INTERVAL_SECONDS)
+    async def round(self, look: Look = Look.SCHEDULED, *, in_series: bool = True) -> Outcome:
+        return await self._pipeline.round(X_HOME, self._vantage, INTERVAL_SECONDS, look=look, in_series=in_series)
 
 
 def test_a_control_young_enough_when_a_round_begins_counts_however_long_the_round_takes() -> None:
@@ -94,3 +96,41 @@ def test_what_was_seen_before_a_suspended_night_is_old_in_the_morning() -> None:
 
     asyncio.run(evening_and_morning())
     assert (here.checks, control.checks, len(control.asked)) == (2, 2, 2)
+
+
+def failing() -> Recording:
+    """Return what a reset during the handshake looks like."""
+    cut = msgspec.structs.replace(TLS, failure="connection_reset", chain=(), version=None, cipher=None, alpn=None)
+    return recording(DNS, TCP, cut)
+
+
+def test_a_first_failing_round_asks_for_a_further_look_and_that_one_is_hasty_and_asks_the_control_anew() -> None:
+    clock = HandClock()
+    here = ScriptedVantage("here", clock, [recording(), recording(), recording(), failing()])
+    control = ScriptedVantage("control", clock, role=Role.CONTROL)
+    bench = Bench(clock, here, control)
+
+    async def rounds() -> list[Outcome]:
+        made = []
+        for _ in range(4):
+            made.append(await bench.round())
+            clock.seconds += INTERVAL_SECONDS
+        return made
+
+    outcomes = asyncio.run(rounds())
+    assert [one.look_again_seconds for one in outcomes] == [None, None, None, 5.0]
+    asked_before = len(control.asked)
+    clock.seconds -= INTERVAL_SECONDS - 5.5
+    further = asyncio.run(bench.round(Look.SUSPICION))
+    assert further.look_again_seconds == 10.0
+    assert len(control.asked) > asked_before
+    usual, hasty = here.asked[0].limits, here.asked[-1].limits
+    assert hasty.tls_seconds == usual.tls_seconds / 2
+    assert hasty.total_seconds < usual.total_seconds
+
+
+def test_what_somebody_asked_for_once_is_set_aside_and_the_detector_hears_nothing_of_it() -> None:
+    clock = HandClock()
+    bench = Bench(clock, ScriptedVantage("here", clock), ScriptedVantage("control", clock, role=Role.CONTROL))
+    outcome = asyncio.run(bench.round(in_series=False))
+    assert (outcome.is_aside, outcome.detector, outcome.look_again_seconds) == (True, None, None)

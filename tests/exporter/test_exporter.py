@@ -16,7 +16,7 @@ from monitor.exporter import table
 from monitor.exporter.exporter import Exporter
 from monitor.exporter.exposition import Format, document, format_for
 from monitor.model.observation import Purpose
-from monitor.model.outcome import Incident
+from monitor.model.outcome import Incident, Silence
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageCheck, VantageInfo, VantageState
 from monitor.model.verdict import Status
@@ -32,6 +32,7 @@ INCIDENT = Incident(
     started_after=None,
     started_before=datetime(2026, 11, 22, 10, tzinfo=UTC),
 )
+SILENCE = Silence(country="PK", started_at=NOW, vantages=("cmpak", "ptcl"), networks=(17557, 59257))
 CHECK = VantageCheck(vantage=LAHORE.name, started_at=NOW, state=VantageState.ONLINE)
 
 
@@ -49,6 +50,8 @@ def a_full_exporter() -> Exporter:
     exporter.observe(outcome(OFFLINE, recording(target=short)), short, LAHORE, 300)
     exporter.observe_check(CHECK)
     exporter.incidents([INCIDENT])
+    exporter.silences([SILENCE])
+    exporter.looked_again(LAHORE.name, "suspicion")
     exporter.set_reload(ok=True, at=NOW)
     exporter.set_store(msgspec.structs.replace(STORE, last_error="disk_full"))
     exporter.started(0.2)
@@ -295,3 +298,11 @@ def test_a_scrape_during_runs_is_never_torn() -> None:
         done.set()
         runs.join()
         sys.setswitchinterval(switch_seconds)
+
+
+def test_a_silent_country_is_exported_while_it_is_silent() -> None:
+    exporter = an_exporter()
+    exporter.silences([SILENCE])
+    assert samples(exporter, "access_country_silent") == [({"country": "PK"}, 1.0)]
+    exporter.silences([])
+    assert samples(exporter, "access_country_silent") == []

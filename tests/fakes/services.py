@@ -6,15 +6,16 @@ from typing import Final
 
 from monitor.exporter.exporter import Exporter
 from monitor.model.measurement import Recording
-from monitor.model.outcome import Incident
 from monitor.model.target import Target
 from monitor.model.vantage import Role, VantageState
 from monitor.model.verdict import Verdict
+from monitor.store.incident_detail import IncidentDetail
 from monitor.store.reader import HistoryRow, StoredMeasurement
 from monitor.store.store import StoreHealth
 from monitor.web.services import (
     DaemonStatus,
     HistoryQuery,
+    IncidentQuery,
     ProbeResult,
     TargetState,
     VantageHealth,
@@ -73,7 +74,7 @@ class ScriptedServices:
         verdict: Verdict = ACCESSIBLE,
         reload_answer: tuple[bool, str] = (True, "The configuration is in use."),
         stored: Sequence[HistoryRow] = (),
-        incidents: Sequence[Incident] = (),
+        incidents: Sequence[IncidentDetail] = (),
     ) -> None:
         self.settings = settings or WebSettings()
         self.vantages = (LAHORE.name,)
@@ -111,8 +112,9 @@ class ScriptedServices:
             measurement=self._result.recording.measurement, platform="x", digest="0" * 64, verdicts=(), evidence=()
         )
 
-    async def incidents(self, limit: int) -> Sequence[Incident]:
-        return self._incidents[:limit]
+    async def incidents(self, query: IncidentQuery) -> Sequence[IncidentDetail]:
+        self.asked.append(("incidents", query))
+        return self._incidents[: query.limit]
 
     async def reload(self) -> tuple[bool, str]:
         self.asked.append(("reload",))
