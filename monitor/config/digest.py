@@ -11,8 +11,8 @@ from monitor.config.schema import Configuration
 
 
 def digest(config: Configuration) -> str:
-    """Return the SHA-256 (hex) of everything but secrets and the folders that files lie in."""
-    text = json.dumps(config.model_dump(), sort_keys=True, separators=(",", ":"), default=_plain)
+    """Return the SHA-256 (hex) of everything but secrets, the folders that files lie in, and who is told what."""
+    text = json.dumps(config.model_dump(exclude={"alerts"}), sort_keys=True, separators=(",", ":"), default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

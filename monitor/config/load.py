@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from monitor.config.alerting import CHANNEL_KINDS
 from monitor.config.checks import complaints_about, suggestion
 from monitor.config.document import Complaint, Document, KeyPath, read_document
 from monitor.config.fields import Referenced
@@ -148,12 +149,12 @@ def _complaint(document: Document, detail: Any) -> Complaint:
         return Complaint((*path, location[-1]), f"{_MISSING}; give {files[0]}" if files else _MISSING)
     if kind == "extra_forbidden":
         return Complaint(path, f"unknown key; {suggestion(str(path[-1]), siblings(path))}")
+    known = ", ".join(CHANNEL_KINDS if path[:1] == ("alerts",) else VANTAGE_KINDS)
     if kind == "union_tag_not_found":
-        return Complaint((*path, "kind"), f"{_MISSING}; known: {', '.join(VANTAGE_KINDS)}")
+        return Complaint((*path, "kind"), f"{_MISSING}; known: {known}")
     if kind == "union_tag_invalid":
         path = (*path, "kind")
-        kind_written = _shown(document.written.get(path, ""))
-        return Complaint(path, f"unknown kind {kind_written}; known: {', '.join(VANTAGE_KINDS)}")
+        return Complaint(path, f"unknown kind {_shown(document.written.get(path, ''))}; known: {known}")
     message = str(detail["ctx"]["error"]) if kind == "value_error" else detail["msg"]
     message = message.replace("Input should be", "must be")
     message = _MESSAGES.get(kind, message)

@@ -5,12 +5,16 @@ import gc
 import logging
 import resource
 import signal
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from pydantic import BaseModel, SecretStr
+
 import monitor
+from monitor.alerts.office import Office
 from monitor.classify.rules import RULES_VERSION
 from monitor.config.assignment import Assignment
 from monitor.config.load import load
@@ -30,12 +34,14 @@ from monitor.daemon.station import Listeners, Station, build_station
 from monitor.daemon.store_events import tell
 from monitor.detect.cusum import is_failing
 from monitor.detect.incidents import without
+from monitor.detect.policy import alerts_of, plan
 from monitor.exporter.exporter import Exporter
+from monitor.model.alert import Notice
 from monitor.model.identifier import MeasurementIds
-from monitor.model.outcome import Incident, Outcome, Silence
+from monitor.model.outcome import Incident, IncidentUpdate, Outcome, Silence
 from monitor.model.seams import Clock, Vantage
 from monitor.model.vantage import Role, VantageCheck
-from monitor.model.verdict import SeriesState, Status
+from monitor.model.verdict import SeriesState, Status, Verdict
 from monitor.network.certificates import TrustStore
 from monitor.store.reader import Reader
 from monitor.store.store import Store
@@ -99,7 +105,9 @@ class Daemon:
         path = config.storage.path
         self.store = Store.open(path, self._clock, spool_rows=config.storage.spool_rows, on_event=tell)
         try:
-            with Reader(path) as self.reader:
+            # Readers of their own: a long question of somebody who looks at the page delays no message.
+            with Reader(path) as self.reader, Reader(path) as outbox:
+                self._office = Office(self.store, outbox, self._clock, self.exporter.attempted)
                 self.station = self._build(config, None)
                 infos = {name: vantage.info for name, vantage in self.station.vantages.items()}
                 self._memory.recall(self.reader, self.station.assignments, self._clock.now(), infos)
@@ -112,6 +120,7 @@ class Daemon:
 
     async def _run_parts(self) -> None:
         config = self.station.config
+        await self._office.use(config, is_first=True)
         listener = listening_socket(config.server.listen)
         self._schedule = schedule = Schedule(self._clock, self._round, self.exporter.started, self._skipped)
         self._put_in_use(None)
@@ -142,6 +151,7 @@ class Daemon:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+        await self._office.close()
         for vantage in self.station.vantages.values():
             await vantage.close()
 
@@ -166,6 +176,7 @@ class Daemon:
             return self._refuse(str(error))
         before, self.station = self.station, station
         self._put_in_use(before)
+        await self._office.use(config)
         gone = [vantage for name, vantage in before.vantages.items() if station.vantages.get(name) is not vantage]
         for vantage in gone:
             self._closings.add(closing := asyncio.create_task(self._close_later(vantage)))
@@ -232,7 +243,8 @@ class Daemon:
         for incident in self.open_incidents:
             gone = [one for one in incident.members if (one.target, one.vantage) not in self.station.assignments]
             if left := without(incident, gone, now):
-                self.store.record_incident(left.incident, left.updates)
+                notices = self._notices(left.incident, left.updates, None)
+                self._told(self.store.record_incident(left.incident, left.updates, notices))
                 self._memory.take_incident(left.incident)
                 log.warning("an incident lost what is no longer measured", extra={"incident": incident.id})
 
@@ -275,7 +287,10 @@ class Daemon:
 
     def _on_outcome(self, outcome: Outcome) -> None:
         measurement, verdict = outcome.recording.measurement, outcome.verdict
-        stored = self.store.record(outcome)
+        notices = self._notices(outcome.incident, outcome.updates, verdict) if outcome.incident else ()
+        stored = self.store.record(outcome, notices)
+        if notices:
+            self._told(stored)
         if outcome.transition is not None:
             loop = asyncio.get_running_loop()
             stored.add_done_callback(lambda _: loop.call_soon_threadsafe(self._dater.wake))
@@ -308,6 +323,21 @@ class Daemon:
                 "id": measurement.id,
             },
         )
+
+    def _notices(
+        self, incident: Incident, updates: Sequence[IncidentUpdate], verdict: Verdict | None
+    ) -> tuple[Notice, ...]:
+        """Return who is told what of an incident."""
+        platform = self.station.config.platforms.get(incident.platform)
+        name = platform.name if platform else None
+        now = self._clock.now()
+        alerts = alerts_of(incident, updates, verdict, platform_name=name)
+        return tuple(plan(one, self._office.policy, now) for one in alerts)
+
+    def _told(self, stored: Future[bool]) -> None:
+        """Have the outbox looked at once it holds what was queued."""
+        loop = asyncio.get_running_loop()
+        stored.add_done_callback(lambda _: loop.call_soon_threadsafe(self._office.wake))
 
     def _on_check(self, check: VantageCheck) -> None:
         self.store.record_check(check)
@@ -364,14 +394,18 @@ def needs_restart(before: Configuration, now: Configuration) -> list[str]:
     return [key for key, same in fixed.items() if not same]
 
 
-def secrets_of(config: Configuration) -> Iterator[str]:
-    """Yield every secret value of the configuration, so that no line of the log holds one."""
-    if config.server.token is not None:
-        yield config.server.token.get_secret_value()
-    for vantage in config.vantages.values():
-        token = getattr(vantage, "token", None)
-        if token is not None:
-            yield token.get_secret_value()
+def secrets_of(part: object) -> Iterator[str]:
+    """Yield every secret value of a configuration, so that no line of the log holds one."""
+    if isinstance(part, SecretStr):
+        secret = part.get_secret_value()
+        yield secret
+        yield from (one for one in secret.split() if "://" in one)  # several addresses may stand in one secret
+    elif isinstance(part, BaseModel):
+        for name in type(part).model_fields:
+            yield from secrets_of(getattr(part, name))
+    elif isinstance(part, Mapping):
+        for one in part.values():
+            yield from secrets_of(one)
 
 
 def calm_garbage_collection() -> None:

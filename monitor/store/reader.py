@@ -656,6 +656,19 @@ class Reader(AbstractContextManager["Reader"]):
             "evidence": [msgspec.to_builtins(one) for one in stored.evidence],
         }
 
+    def ask(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Return the rows of a query of another module of the store (`outbox_reader`)."""
+        return self._all(sql, parameters)
+
+    def conclusions(self, measurements: Sequence[int]) -> dict[int, Verdict]:
+        """Return the verdicts that count today on measurements, by their ids."""
+        rows = self._all(
+            f"SELECT m.id, {_CONCLUSION_COLUMNS}, 0 AS rules_version FROM measurement m {_CURRENT_CONCLUSION} "  # noqa: S608 -- our own columns
+            "WHERE m.id IN (SELECT value FROM json_each(?))",
+            (msgspec.json.encode(list(measurements)).decode(),),
+        )
+        return {row["id"]: _verdict(row) for row in rows}
+
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         with self._lock:
             return self._db.execute(sql, parameters).fetchall()

@@ -3,10 +3,11 @@
 import hashlib
 import sqlite3
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
+from monitor.model.alert import Notice
 from monitor.model.measurement import Evidence, Measurement
 from monitor.model.observation import TlsObservation
 from monitor.model.onset import Onset
@@ -14,6 +15,7 @@ from monitor.model.outcome import Incident, IncidentUpdate, Outcome, Silence
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageInfo
 from monitor.model.verdict import DetectorState, Status, Transition, Verdict
+from monitor.store.outbox import post
 from monitor.store.rows import (
     MAX_ID,
     MAX_OBSERVATIONS,
@@ -78,8 +80,11 @@ class Recorder:
         for remembered in (self._ids, self._facts, self._proved, self._sampled):
             remembered.clear()
 
-    def outcome(self, outcome: Outcome, at: datetime) -> None:
-        """Write one run and all that was concluded from it, `at` being when; one that is there already stays."""
+    def outcome(self, outcome: Outcome, at: datetime, notices: Iterable[Notice] = ()) -> None:
+        """Write one run, all that was concluded from it, and who is told; one that is there already stays.
+
+        `at` is when the conclusions were drawn.
+        """
         measurement = outcome.recording.measurement
         if not 0 < measurement.id <= MAX_ID or len(measurement.observations) > MAX_OBSERVATIONS:
             raise ValueError(f"measurement {measurement.id} is beyond the bounds of a row")
@@ -107,7 +112,7 @@ class Recorder:
         if outcome.is_aside:
             self._db.execute("INSERT INTO aside (measurement_id) VALUES (?)", (measurement.id,))
         if outcome.incident is not None:
-            self.incident(outcome.incident, outcome.updates)
+            self.incident(outcome.incident, outcome.updates, notices)
         if outcome.transition is not None:
             self._transition(outcome.transition, outcome, network)
 
@@ -167,8 +172,12 @@ class Recorder:
             (now, config_digest),
         )
 
-    def incident(self, incident: Incident, updates: Iterable[IncidentUpdate]) -> None:
-        """Write an incident as it is now, and what happened to it."""
+    def outbox(self, write: Callable[[sqlite3.Connection], None]) -> None:
+        """Write to the outbox (`monitor.store.outbox`)."""
+        write(self._db)
+
+    def incident(self, incident: Incident, updates: Iterable[IncidentUpdate], notices: Iterable[Notice] = ()) -> None:
+        """Write an incident as it is now, what happened to it, and who is told."""
         self._db.execute(
             "INSERT INTO incident (id, platform, country, status, opened_at, started_after, started_before, closed_at, "
             "mechanisms, members, all_members, networks, measured_networks, quorum_at, sequence) "
@@ -214,6 +223,7 @@ class Recorder:
                 for one in updates
             ),
         )
+        post(self._db, notices)
 
     def onset(self, transition_id: int, onset: Onset) -> None:
         """Write when a confirmed change happened, as far as is known now."""
@@ -236,8 +246,8 @@ class Recorder:
             ),
         )
 
-    def silence(self, silence: Silence) -> None:
-        """Write that a country fell silent, or that it is heard again."""
+    def silence(self, silence: Silence, notices: Iterable[Notice] = ()) -> None:
+        """Write that a country fell silent, or that it is heard again, and who is told."""
         self._db.execute(
             "INSERT INTO silence (country, started_at, ended_at, vantages, networks) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT DO UPDATE SET ended_at = excluded.ended_at",
@@ -249,6 +259,7 @@ class Recorder:
                 text(silence.networks),
             ),
         )
+        post(self._db, notices)
 
     def gap(self, from_at: datetime, to_at: datetime, runs: int, why: str) -> None:
         """Write down that runs were lost."""

@@ -1,0 +1,179 @@
+"""Everything about alerts that a daemon holds together: the policy in use, the channels at work, what texts need."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import httpx
+
+from monitor.alerts import channels
+from monitor.alerts.channel import Message
+from monitor.alerts.sender import Desk, Line, Sender
+from monitor.alerts.story import Background, story
+from monitor.alerts.writer import Writer, country_names, country_zones
+from monitor.config.alerting import AlertmanagerChannel, AlertsConfig, ChannelConfig, RouteConfig
+from monitor.config.schema import Configuration
+from monitor.detect.dispatch import Rules
+from monitor.detect.policy import USUAL, Policy, Quiet, Route
+from monitor.model.alert import Alert, Attempt, Delivery, Mute
+from monitor.model.seams import Clock
+from monitor.store.incident_detail import details
+from monitor.store.reader import Reader
+from monitor.store.store import Store
+
+MAINTENANCE = -1  # id of a mute that the configuration asks for
+
+
+class Office:
+    """Plans with one configuration, sends with it, and changes over to another."""
+
+    def __init__(
+        self,
+        store: Store,
+        reader: Reader,
+        clock: Clock,
+        counted: Callable[[str, Attempt], None],
+    ) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._config = AlertsConfig()
+        self._client = client()
+        self._writer = Writer()
+        self.policy = Policy()
+        self._sender = Sender(
+            Desk(
+                store=store,
+                reader=reader,
+                clock=clock,
+                write=self._message,
+                headline=self._headline,
+                counted=counted,
+                maintenance=lambda: self.policy.maintenance,
+            )
+        )
+
+    async def use(self, config: Configuration, *, is_first: bool = False) -> None:
+        """Work with a configuration from now on; channels are left alone where nothing about alerts changed."""
+        if config.alerts == self._config and not is_first:
+            return
+        self._config, self.policy = config.alerts, policy_of(config.alerts)
+        self._writer = Writer(config.alerts.templates)
+        rules = rules_of(config.alerts)
+        await self._sender.use(
+            [line_of(name, one, rules, self._client) for name, one in config.alerts.channels.items()]
+        )
+
+    def wake(self) -> None:
+        """Look at the outbox now."""
+        self._sender.wake()
+
+    async def close(self) -> None:
+        """End sending; what waits is sent after the next start."""
+        await self._sender.close()
+        await self._client.aclose()
+
+    def _message(self, parcel: Sequence[Delivery], unstable: frozenset[str], now: datetime) -> Message:
+        alerts = [one.alert for one in parcel]
+        return self._writer.message(parcel, background(self._reader, alerts, now, self._config.link, unstable))
+
+    def _headline(self, alert: Alert) -> str:
+        """Return a headline from the alert alone, for what is told again and again."""
+        plain = Background(now=self._clock.now(), zones=country_zones(), countries=country_names())
+        return self._writer.headline(story(alert, plain), "en")
+
+
+def background(
+    reader: Reader, alerts: Iterable[Alert], now: datetime, link: str | None, unstable: frozenset[str] = frozenset()
+) -> Background:
+    """Read what texts say beside the alerts themselves; blocking."""
+    incidents = {one.incident.id: one.incident for one in alerts if one.incident}
+    found = {one.id: one for one in details(reader, list(incidents.values()))}
+    measured = {one.measurement_id for detail in found.values() for one in detail.updates if one.measurement_id}
+    return Background(
+        now=now,
+        details=found,
+        verdicts=reader.conclusions(sorted(measured)),
+        zones=country_zones(),
+        countries=country_names(),
+        link=link,
+        unstable=unstable,
+    )
+
+
+def client() -> httpx.AsyncClient:
+    """Return the client of all channels: it follows no redirect and reads no proxy from the environment."""
+    return httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=None)  # noqa: S113 - bounded by the sender
+
+
+def line_of(name: str, config: ChannelConfig, rules: Rules, client: httpx.AsyncClient) -> Line:
+    """Return a channel at work."""
+    rate = Rules(**{**vars(rules), "rate_messages": config.rate.messages, "rate_seconds": config.rate.per})
+    return Line(
+        name=name,
+        channel=channels.build(config, client),
+        timeout_seconds=config.timeout,
+        rules=rate,
+        refresh_seconds=config.refresh if isinstance(config, AlertmanagerChannel) else None,
+    )
+
+
+def rules_of(config: AlertsConfig) -> Rules:
+    """Return how channels are to be used."""
+    return Rules(
+        group_seconds=config.group,
+        digest=config.digest,
+        flap_changes=config.flapping.changes,
+        flap_seconds=config.flapping.within,
+        steady_seconds=config.flapping.steady,
+        give_up_seconds=config.give_up,
+        quiet={name: quiet for name, one in config.routes.items() if (quiet := _quiet(one))},
+    )
+
+
+def policy_of(config: AlertsConfig) -> Policy:
+    """Return who is told what."""
+    return Policy(
+        routes=tuple(_route(name, one) for name, one in config.routes.items()),
+        group_seconds=config.group,
+        maintenance=tuple(
+            Mute(
+                id=MAINTENANCE,
+                author=one.author,
+                why=one.why,
+                from_at=one.start,
+                until=one.end,
+                platforms=one.platforms,
+                countries=one.countries,
+                vantages=one.vantages,
+                channels=one.channels,
+            )
+            for one in config.maintenance
+        ),
+    )
+
+
+def _route(name: str, config: RouteConfig) -> Route:
+    return Route(
+        name=name,
+        channels=config.channels,
+        platforms=frozenset(config.platforms),
+        countries=frozenset(config.countries),
+        vantages=frozenset(config.vantages),
+        statuses=frozenset(config.status),
+        confidence=config.confidence,
+        severity=config.severity,
+        kinds=frozenset(config.kinds) or USUAL,
+        quorum=config.quorum,
+        delay_seconds=config.delay,
+        remind_seconds=config.remind,
+        quiet=_quiet(config),
+        language=config.language,
+        form=config.form,
+    )
+
+
+def _quiet(config: RouteConfig) -> Quiet | None:
+    written = config.quiet
+    if written is None:
+        return None
+    return Quiet(written.start, written.end, ZoneInfo(written.zone), written.passes)
