@@ -1,5 +1,6 @@
 """Everything about alerts that a daemon holds together: the policy in use, the channels at work, what texts need."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -15,7 +16,7 @@ from monitor.config.alerting import AlertmanagerChannel, AlertsConfig, ChannelCo
 from monitor.config.schema import Configuration
 from monitor.detect.dispatch import Rules
 from monitor.detect.policy import USUAL, Policy, Quiet, Route
-from monitor.model.alert import Alert, Attempt, Delivery, Mute
+from monitor.model.alert import Alert, Attempt, Delivery, DeliveryState, Mute, Notice, Planned
 from monitor.model.seams import Clock
 from monitor.store.incident_detail import details
 from monitor.store.reader import Reader
@@ -40,6 +41,7 @@ class Office:
         self._client = client()
         self._writer = Writer()
         self.policy = Policy()
+        self._urgent: set[asyncio.Task[None]] = set()
         self._sender = Sender(
             Desk(
                 store=store,
@@ -52,9 +54,9 @@ class Office:
             )
         )
 
-    async def use(self, config: Configuration, *, is_first: bool = False) -> None:
+    async def use(self, config: Configuration) -> None:
         """Work with a configuration from now on; channels are left alone where nothing about alerts changed."""
-        if config.alerts == self._config and not is_first:
+        if config.alerts == self._config:
             return
         self._config, self.policy = config.alerts, policy_of(config.alerts)
         self._writer = Writer(config.alerts.templates)
@@ -67,8 +69,17 @@ class Office:
         """Look at the outbox now."""
         self._sender.wake()
 
+    def tell_now(self, notice: Notice) -> None:
+        """Send an alert past the outbox, because that cannot be written; tried again for an hour."""
+        for planned in notice.planned:
+            message = self._writer.message([_past_the_outbox(notice.alert, planned)], self._plain())
+            self._urgent.add(task := asyncio.create_task(self._sender.send_now(planned.channel, message)))
+            task.add_done_callback(self._urgent.discard)
+
     async def close(self) -> None:
         """End sending; what waits is sent after the next start."""
+        for task in self._urgent:
+            task.cancel()
         await self._sender.close()
         await self._client.aclose()
 
@@ -78,8 +89,36 @@ class Office:
 
     def _headline(self, alert: Alert) -> str:
         """Return a headline from the alert alone, for what is told again and again."""
-        plain = Background(now=self._clock.now(), zones=country_zones(), countries=country_names())
-        return self._writer.headline(story(alert, plain), "en")
+        return self._writer.headline(story(alert, self._plain()), "en")
+
+    def _plain(self) -> Background:
+        return Background(now=self._clock.now(), zones=country_zones(), countries=country_names())
+
+
+def message_of(alert: Alert, planned: Planned, config: AlertsConfig, now: datetime) -> Message:
+    """Return one message from the alert alone."""
+    plain = Background(now=now, zones=country_zones(), countries=country_names(), link=config.link)
+    return Writer(config.templates).message([_past_the_outbox(alert, planned)], plain)
+
+
+def _past_the_outbox(alert: Alert, planned: Planned) -> Delivery:
+    """Return a message that no table holds."""
+    return Delivery(
+        id=0,
+        alert_id=0,
+        alert=alert,
+        channel=planned.channel,
+        route=planned.route,
+        key=planned.key(alert),
+        state=DeliveryState.PENDING,
+        due_at=planned.due_at,
+        claimed_until=planned.due_at,
+        attempts=0,
+        parcel=None,
+        language=planned.language,
+        form=planned.form,
+        delay_seconds=planned.delay_seconds,
+    )
 
 
 def background(

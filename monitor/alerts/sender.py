@@ -27,6 +27,7 @@ log = logging.getLogger("monitor.alerts")
 PAUSE_SECONDS: Final = 2.0
 LEASE_MARGIN_SECONDS: Final = 15.0
 _MOST_WAITING: Final = 2000
+_PAST_OUTBOX_ATTEMPTS: Final = 12
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,26 @@ class Sender:
     async def close(self) -> None:
         """End every task."""
         await self.use(())
+
+    async def send_now(self, channel: str, message: Message) -> None:
+        """Send past the outbox: nothing is written down, and after an hour of failures it is given up."""
+        for number in range(1, _PAST_OUTBOX_ATTEMPTS + 1):
+            line = self._lines.get(channel)
+            if line is None:
+                return
+            answer = await self._answer(line, message)
+            if answer.result is not Result.FAILED:
+                return
+            wait = max(retry_seconds(number, self._desk.share()), answer.retry_after_seconds or 0.0)
+            log.warning("a message was not delivered", extra={"channel": channel, "why": answer.detail})
+            await asyncio.sleep(wait)
+
+    async def _answer(self, line: Line, message: Message) -> Answer:
+        try:
+            async with asyncio.timeout(line.timeout_seconds):
+                return await line.channel.send(message)
+        except TimeoutError:
+            return Answer(result=Result.FAILED, detail="no answer within the time")
 
     async def _run(self, line: Line) -> None:
         wake, clock = self._wakes[line.name], self._desk.clock
@@ -141,11 +162,7 @@ class Sender:
     async def _attempt(self, line: Line, parcel: Sequence[Delivery], message: Message) -> Attempt:
         clock = self._desk.clock
         started_at, began = clock.now(), clock.monotonic()
-        try:
-            async with asyncio.timeout(line.timeout_seconds):
-                answer = await line.channel.send(message)
-        except TimeoutError:
-            answer = Answer(result=Result.FAILED, detail="no answer within the time")
+        answer = await self._answer(line, message)
         ended_at = clock.now()
         number = parcel[0].attempts + 1
         state, due_at = self._afterwards(line, parcel, answer, number, ended_at)

@@ -210,7 +210,7 @@ class DetectionConfig(Section):
     quorum: Annotated[Whole, Field(ge=2, le=100)] = 2  # networks alarmed within an hour that speak for a country
 
 
-_PORTALS: Final = {
+_PORTALS: Final[dict[str, int | str]] = {
     "http://network-test.debian.org/nm": "NetworkManager is online",
     "http://ping.archlinux.org/nm-check.txt": "NetworkManager is online",
 }

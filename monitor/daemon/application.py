@@ -5,8 +5,7 @@ import gc
 import logging
 import resource
 import signal
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 from pydantic import BaseModel, SecretStr
 
 import monitor
-from monitor.alerts.office import Office
 from monitor.classify.rules import RULES_VERSION
 from monitor.config.assignment import Assignment
 from monitor.config.load import load
@@ -24,7 +22,7 @@ from monitor.daemon import systemd
 from monitor.daemon.dating import Dater
 from monitor.daemon.listen import Server, listening_socket, server_config
 from monitor.daemon.logs import Redaction
-from monitor.daemon.memory import Memory
+from monitor.daemon.memory import Memory, country_of
 from monitor.daemon.pipeline import ROUND_SECONDS, Look
 from monitor.daemon.run_contexts import RunContexts
 from monitor.daemon.schedule import Entry, Schedule
@@ -32,16 +30,15 @@ from monitor.daemon.services import DaemonServices
 from monitor.daemon.silence_watch import SilenceWatch
 from monitor.daemon.station import Listeners, Station, build_station
 from monitor.daemon.store_events import tell
+from monitor.daemon.telling import Telling
 from monitor.detect.cusum import is_failing
 from monitor.detect.incidents import without
-from monitor.detect.policy import alerts_of, plan
 from monitor.exporter.exporter import Exporter
-from monitor.model.alert import Notice
 from monitor.model.identifier import MeasurementIds
-from monitor.model.outcome import Incident, IncidentUpdate, Outcome, Silence
+from monitor.model.outcome import Incident, Outcome, Silence
 from monitor.model.seams import Clock, Vantage
 from monitor.model.vantage import Role, VantageCheck
-from monitor.model.verdict import SeriesState, Status, Verdict
+from monitor.model.verdict import SeriesState, Status
 from monitor.network.certificates import TrustStore
 from monitor.store.reader import Reader
 from monitor.store.store import Store
@@ -107,11 +104,18 @@ class Daemon:
         try:
             # Readers of their own: a long question of somebody who looks at the page delays no message.
             with Reader(path) as self.reader, Reader(path) as outbox:
-                self._office = Office(self.store, outbox, self._clock, self.exporter.attempted)
                 self.station = self._build(config, None)
                 infos = {name: vantage.info for name, vantage in self.station.vantages.items()}
                 self._memory.recall(self.reader, self.station.assignments, self._clock.now(), infos)
                 self._silence = SilenceWatch(self._on_silence, self.reader.silences(since=self._clock.now()))
+                self._telling = Telling(
+                    self.store,
+                    outbox,
+                    self._clock,
+                    exporter=self.exporter,
+                    memory=self._memory,
+                    silences=lambda: self.silences,
+                )
                 self._dater = Dater(self.reader, self.store, self._clock)
                 await self._run_parts()
         finally:
@@ -120,7 +124,7 @@ class Daemon:
 
     async def _run_parts(self) -> None:
         config = self.station.config
-        await self._office.use(config, is_first=True)
+        await self._telling.use(self.station)
         listener = listening_socket(config.server.listen)
         self._schedule = schedule = Schedule(self._clock, self._round, self.exporter.started, self._skipped)
         self._put_in_use(None)
@@ -131,7 +135,7 @@ class Daemon:
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        kept_up = (self._keep_house(), self._maintain(), self._dater.run())
+        kept_up = (self._keep_house(), self._maintain(), self._dater.run(), self._telling.run())
         keeping = [asyncio.create_task(one) for one in kept_up]
         calm_garbage_collection()
         schedule.start()
@@ -151,7 +155,7 @@ class Daemon:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
-        await self._office.close()
+        await self._telling.close()
         for vantage in self.station.vantages.values():
             await vantage.close()
 
@@ -176,7 +180,7 @@ class Daemon:
             return self._refuse(str(error))
         before, self.station = self.station, station
         self._put_in_use(before)
-        await self._office.use(config)
+        await self._telling.use(station)
         gone = [vantage for name, vantage in before.vantages.items() if station.vantages.get(name) is not vantage]
         for vantage in gone:
             self._closings.add(closing := asyncio.create_task(self._close_later(vantage)))
@@ -243,8 +247,8 @@ class Daemon:
         for incident in self.open_incidents:
             gone = [one for one in incident.members if (one.target, one.vantage) not in self.station.assignments]
             if left := without(incident, gone, now):
-                notices = self._notices(left.incident, left.updates, None)
-                self._told(self.store.record_incident(left.incident, left.updates, notices))
+                notices = self._telling.of_incident(left.incident, left.updates, None)
+                self._telling.told(self.store.record_incident(left.incident, left.updates, notices))
                 self._memory.take_incident(left.incident)
                 log.warning("an incident lost what is no longer measured", extra={"incident": incident.id})
 
@@ -287,15 +291,17 @@ class Daemon:
 
     def _on_outcome(self, outcome: Outcome) -> None:
         measurement, verdict = outcome.recording.measurement, outcome.verdict
-        notices = self._notices(outcome.incident, outcome.updates, verdict) if outcome.incident else ()
+        station = self.station
+        target, vantage = station.targets.get(measurement.target), station.vantages.get(measurement.vantage)
+        place = (target.platform, country_of(vantage.info, measurement.network)) if target and vantage else None
+        notices = self._telling.of_outcome(outcome, place)
         stored = self.store.record(outcome, notices)
         if notices:
-            self._told(stored)
+            self._telling.told(stored)
         if outcome.transition is not None:
             loop = asyncio.get_running_loop()
             stored.add_done_callback(lambda _: loop.call_soon_threadsafe(self._dater.wake))
-        station = self.station
-        target, vantage = station.targets.get(measurement.target), station.vantages.get(measurement.vantage)
+            self.exporter.changed(outcome.transition)
         is_asked = vantage is not None and (
             vantage.info.role is Role.CONTROL or (measurement.target, measurement.vantage) in station.assignments
         )
@@ -303,6 +309,8 @@ class Daemon:
             self.exporter.observe(outcome, target, vantage.info, station.interval_of(target.name, measurement.vantage))
         if verdict is None:
             return
+        if target is not None and vantage is not None:
+            self._telling.watch.hear(outcome, target.platform, vantage.info.role)
         if outcome.detector is not None and is_failing(verdict, measurement) is None:
             self.exporter.dropped(measurement.vantage, verdict.reason or verdict.status)
         if outcome.incident is not None:
@@ -324,29 +332,15 @@ class Daemon:
             },
         )
 
-    def _notices(
-        self, incident: Incident, updates: Sequence[IncidentUpdate], verdict: Verdict | None
-    ) -> tuple[Notice, ...]:
-        """Return who is told what of an incident."""
-        platform = self.station.config.platforms.get(incident.platform)
-        name = platform.name if platform else None
-        now = self._clock.now()
-        alerts = alerts_of(incident, updates, verdict, platform_name=name)
-        return tuple(plan(one, self._office.policy, now) for one in alerts)
-
-    def _told(self, stored: Future[bool]) -> None:
-        """Have the outbox looked at once it holds what was queued."""
-        loop = asyncio.get_running_loop()
-        stored.add_done_callback(lambda _: loop.call_soon_threadsafe(self._office.wake))
-
     def _on_check(self, check: VantageCheck) -> None:
         self.store.record_check(check)
         self.exporter.observe_check(check)
+        self._telling.watch.check(check)
         if vantage := self.station.vantages.get(check.vantage):
             self._silence.hear(check, vantage.info)
 
     def _on_silence(self, silence: Silence) -> None:
-        self.store.record_silence(silence)
+        self._telling.told(self.store.record_silence(silence, self._telling.of_silence(silence)))
         self.exporter.silences(self._silence.silences)
         log.warning(
             "a country is heard again" if silence.ended_at else "no vantage of a country has a line",

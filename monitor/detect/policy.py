@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta, tzinfo
 from typing import Final, Literal
 
+from monitor.detect.incidents import Returning
 from monitor.model.alert import CLOSING, SEVERITIES, Alert, AlertKind, Mute, Notice, Planned, Severity
-from monitor.model.outcome import Incident, IncidentUpdate, UpdateKind
+from monitor.model.outcome import Incident, IncidentUpdate, Silence, UpdateKind
 from monitor.model.verdict import Confidence, Status, Verdict
 
 FOLLOWING: Final = CLOSING | {
@@ -26,6 +27,7 @@ FOLLOWING: Final = CLOSING | {
 USUAL: Final = frozenset(AlertKind) - {AlertKind.FOUND, AlertKind.JOIN, AlertKind.REMINDER, AlertKind.TEST}
 # Never held back: somebody asked for it, or it corrects what was said.
 URGENT: Final = frozenset({AlertKind.TEST, AlertKind.RETRACTION})
+RETURNING_SCORE: Final = 2.5  # three accessible rounds in a row
 _INTERFERENCE: Final = frozenset({Status.BLOCKED, Status.THROTTLED, Status.WITHHELD})
 _SEVERITIES_OF: Final = {
     AlertKind.MECHANISM: Severity.WARNING,
@@ -174,6 +176,44 @@ def alerts_of(
         for update in updates
         # An incident whose last member is measured no more has ended without anybody seeing it end.
         if update.kind is not UpdateKind.UNWATCHED or update.sequence == incident.sequence
+    )
+
+
+def returning_alert(incident: Incident, returned: Sequence[Returning], at: datetime, name: str | None) -> Alert | None:
+    """Return the early word that all of an incident is reachable again, once a few rounds in a row say so.
+
+    It is numbered as the last entry of the incident, so it is said once until something else happens.
+    """
+    if len(returned) < len(incident.members) or any(one.score < RETURNING_SCORE for one in returned):
+        return None
+    return Alert(
+        subject=incident.id,
+        kind=AlertKind.RETURNING,
+        sequence=incident.sequence,
+        at=at,
+        severity=Severity.INFO,
+        platform=incident.platform,
+        platform_name=name,
+        country=incident.country,
+        status=incident.status,
+        vantages=tuple(sorted({one.vantage for one in incident.all_members})),
+        incident=incident,
+        since=min(one.since for one in returned),
+    )
+
+
+def silence_alert(silence: Silence, at: datetime) -> Alert:
+    """Return what is told of a country that fell silent, or that is heard again."""
+    kind = AlertKind.SILENCE if silence.ended_at is None else AlertKind.SILENCE_END
+    return Alert(
+        subject=f"silence:{silence.country.lower()}-{silence.started_at:%Y%m%d%H%M%S}",
+        kind=kind,
+        sequence=1 if silence.ended_at is None else 2,
+        at=silence.ended_at or at,
+        severity=severity_of(kind, None),
+        country=silence.country,
+        vantages=silence.vantages,
+        since=silence.started_at,
     )
 
 

@@ -7,10 +7,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from monitor.model.alert import DeliveryState
 from monitor.store.incident_detail import IncidentDetail
+from monitor.store.outbox_reader import AlertRecord
 from monitor.store.reader import HistoryRow, StoredMeasurement
 from monitor.web.route import Parameter, Route
-from monitor.web.services import DaemonStatus, HistoryQuery, IncidentQuery, Services, TargetState
+from monitor.web.services import AlertQuery, DaemonStatus, HistoryQuery, IncidentQuery, Services, TargetState
 
 MOST_ITEMS: Final = 1000
 _FEW_ITEMS: Final = 100
@@ -38,6 +40,12 @@ class Incidents(msgspec.Struct, frozen=True):
     """Answer of /api/v1/incidents, newest first."""
 
     incidents: tuple[IncidentDetail, ...]
+
+
+class Alerts(msgspec.Struct, frozen=True):
+    """Answer of /api/v1/alerts, newest first."""
+
+    alerts: tuple[AlertRecord, ...]
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -101,6 +109,20 @@ async def incidents(services: Services, request: Request) -> Response:
         limit=_limit(request),
     )
     return _json(Incidents(tuple(await services.incidents(wanted))))
+
+
+async def alerts(services: Services, request: Request) -> Response:
+    """Return alerts with their messages, of one incident, channel or state if the query names it."""
+    state = request.query_params.get("state")
+    if state and state not in set(DeliveryState):
+        raise BadQueryError(f"state: must be one of {', '.join(DeliveryState)}")
+    wanted = AlertQuery(
+        incident=request.query_params.get("incident"),
+        channel=request.query_params.get("channel"),
+        state=state,
+        limit=_limit(request),
+    )
+    return _json(Alerts(tuple(await services.alerts(wanted))))
 
 
 async def bad_query(_: Request, error: Exception) -> Response:
@@ -174,5 +196,17 @@ ROUTES: Final = (
             _LIMIT,
         ),
         answer=Incidents,
+    ),
+    Route(
+        "/api/v1/alerts",
+        alerts,
+        "Alerts with their messages and every attempt to send them, newest first",
+        parameters=(
+            Parameter("incident", "only about this incident", _TEXT),
+            Parameter("channel", "only with a message for this channel", _TEXT),
+            Parameter("state", "only with a message in this state", {"type": "string", "enum": list(DeliveryState)}),
+            _LIMIT,
+        ),
+        answer=Alerts,
     ),
 )
