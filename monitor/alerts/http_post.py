@@ -3,9 +3,11 @@
 Redirects are not followed: secrets would go along.
 """
 
+import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -24,6 +26,12 @@ _CAUSES: Final = (
     (httpx.ProtocolError, "an answer that is not HTTP"),
     (httpx.NetworkError, "the connection broke"),
 )
+
+
+def client(ca_file: Path | None = None) -> httpx.AsyncClient:
+    """Return a client that follows no redirect and reads no proxy from the environment; the sender bounds its time."""
+    trust = ssl.create_default_context(cafile=ca_file)
+    return httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=None, verify=trust)  # noqa: S113 - as said
 
 
 async def post(client: httpx.AsyncClient, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:

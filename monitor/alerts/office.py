@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-import httpx
-
 from monitor.alerts import channels
 from monitor.alerts.channel import Message
 from monitor.alerts.sender import Desk, Line, Sender
@@ -38,7 +36,6 @@ class Office:
         self._reader = reader
         self._clock = clock
         self._config = AlertsConfig()
-        self._client = client()
         self._writer = Writer()
         self.policy = Policy()
         self._urgent: set[asyncio.Task[None]] = set()
@@ -61,9 +58,7 @@ class Office:
         self._config, self.policy = config.alerts, policy_of(config.alerts)
         self._writer = Writer(config.alerts.templates)
         rules = rules_of(config.alerts)
-        await self._sender.use(
-            [line_of(name, one, rules, self._client) for name, one in config.alerts.channels.items()]
-        )
+        await self._sender.use([line_of(name, one, rules) for name, one in config.alerts.channels.items()])
 
     def wake(self) -> None:
         """Look at the outbox now."""
@@ -81,7 +76,6 @@ class Office:
         for task in self._urgent:
             task.cancel()
         await self._sender.close()
-        await self._client.aclose()
 
     def _message(self, parcel: Sequence[Delivery], unstable: frozenset[str], now: datetime) -> Message:
         alerts = [one.alert for one in parcel]
@@ -139,17 +133,12 @@ def background(
     )
 
 
-def client() -> httpx.AsyncClient:
-    """Return the client of all channels: it follows no redirect and reads no proxy from the environment."""
-    return httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=None)  # noqa: S113 - bounded by the sender
-
-
-def line_of(name: str, config: ChannelConfig, rules: Rules, client: httpx.AsyncClient) -> Line:
+def line_of(name: str, config: ChannelConfig, rules: Rules) -> Line:
     """Return a channel at work."""
     rate = Rules(**{**vars(rules), "rate_messages": config.rate.messages, "rate_seconds": config.rate.per})
     return Line(
         name=name,
-        channel=channels.build(config, client),
+        channel=channels.build(config),
         timeout_seconds=config.timeout,
         rules=rate,
         refresh_seconds=config.refresh if isinstance(config, AlertmanagerChannel) else None,

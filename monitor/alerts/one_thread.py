@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import TypeVar, cast
 
 Value = TypeVar("Value")
 
@@ -18,11 +18,11 @@ class OneThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._thread: threading.Thread | None = None
+        self._running: Future[object] | None = None
 
     async def run(self, call: Callable[[], Value]) -> Value:
         """Return what the call returns; raises Busy, or what the call raises."""
-        if self._thread is not None and self._thread.is_alive():
+        if self._running is not None and not self._running.done():
             raise Busy
         done: Future[Value] = Future()
 
@@ -35,7 +35,7 @@ class OneThread:
                 done.set_result(value)
 
         # A daemon thread: the interpreter does not wait for a library that never comes back.
-        self._thread = threading.Thread(target=work, name=self._name, daemon=True)
         done.set_running_or_notify_cancel()
-        self._thread.start()
+        self._running = cast("Future[object]", done)
+        threading.Thread(target=work, name=self._name, daemon=True).start()
         return await asyncio.wrap_future(done)

@@ -107,7 +107,7 @@ def story(alert: Alert, background: Background) -> Story:
     zone, zone_name = background.zones.get(alert.country or "", (None, ""))
     networks = incident.networks if incident else ()
     now_affected = {one.asn for one in incident.members} if incident else set()
-    shown = tuple(_where(one, now_affected, detail, background.verdicts) for one in networks[:_MOST_NETWORKS])
+    shown = tuple(_where(one, now_affected, alert, detail, background.verdicts) for one in networks[:_MOST_NETWORKS])
     ended = incident.closed_at if incident else None
     edge = Edge.END if alert.kind is AlertKind.END else Edge.START
     start = _interval(detail, edge, alert)
@@ -177,16 +177,25 @@ def duration(length: timedelta) -> str:
 
 
 def _where(
-    network: AffectedNetwork, affected: set[int], detail: IncidentDetail | None, verdicts: Mapping[int, Verdict]
+    network: AffectedNetwork,
+    affected: set[int],
+    alert: Alert,
+    detail: IncidentDetail | None,
+    verdicts: Mapping[int, Verdict],
 ) -> Where:
-    """Return a network as the last entry about it says."""
+    """Return a network as the last entry about it says, the alert's own included."""
     mechanisms: tuple[str, ...] = ()
     confidence = ""
-    for update in detail.updates if detail else ():
+    last = alert.incident.sequence if alert.incident else 0
+    known = [one for one in detail.updates if one.sequence <= last] if detail else []
+    for update in (*known, *((alert.update,) if alert.update else ())):
         if update.member and update.member.asn == network.asn and update.mechanisms:
             mechanisms = update.mechanisms
             verdict = verdicts.get(update.measurement_id or 0)
-            confidence = verdict.confidence or "" if verdict else confidence
+            if verdict is not None:
+                confidence = verdict.confidence or ""
+            elif update is alert.update:
+                confidence = alert.confidence or ""
     return Where(clean(network.name or ""), network.asn, mechanisms, confidence, network.asn not in affected)
 
 

@@ -4,11 +4,11 @@ Every threshold of the classifier stands here.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from monitor.classify.fingerprints import Fingerprint, first_hit
+from monitor.classify.fingerprints import Rows, shown
 from monitor.model.observation import HttpObservation
 from monitor.model.target import Expectation
 
@@ -98,24 +98,30 @@ def refuses_place(response: HttpObservation, bodies: Mapping[str, bytes]) -> boo
     return response.status_code == 403 and _REFUSED_HERE.search(said) is not None
 
 
-def block_page(
-    response: HttpObservation, bodies: Mapping[str, bytes], fingerprints: Iterable[Fingerprint]
-) -> tuple[Fingerprint | None, Fingerprint | None]:
-    """Return the signatures shown in (body or headers, Location) of a cleartext response.
+def block_page(response: HttpObservation, bodies: Mapping[str, bytes], fingerprints: Rows) -> tuple[Rows, Rows]:
+    """Return the signatures shown in (body or headers, Location) of a cleartext response, vetoes among them.
 
     Over TLS the page is the server's own and may quote a notice, so nothing counts there.
     """
     if response.is_tls:
-        return None, None
-    texts = {f"header.{name}": value for name, value in response.headers}
-    page = first_hit(fingerprints, {**texts, "body": _body(response, bodies)})
-    way = first_hit(fingerprints, {"header.location": response.location}) if response.location else None
+        return (), ()
+    texts = {f"header.{name}": _bytes(value) for name, value in response.headers}
+    page = shown(fingerprints, {**texts, "body": _body_bytes(response, bodies)})
+    way = shown(fingerprints, {"header.location": _bytes(response.location)}) if response.location else ()
     return page, way
 
 
 def _body(response: HttpObservation, bodies: Mapping[str, bytes]) -> str:
+    return _body_bytes(response, bodies).decode("utf-8", "replace")
+
+
+def _body_bytes(response: HttpObservation, bodies: Mapping[str, bytes]) -> bytes:
     content = next((bodies[digest] for digest in response.evidence if digest in bodies), b"")
-    return content.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
+    return content.partition(b"\r\n\r\n")[2]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def _same_length(here: HttpObservation, there: HttpObservation) -> bool | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from monitor.classify.fingerprints import FINGERPRINTS, Fingerprint
+from monitor.model.fingerprint import Fingerprint
 from monitor.model.measurement import Measurement
 from monitor.model.target import Expectation
 from monitor.model.vantage import VantageState
@@ -29,7 +29,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     isolation: Measurement | None = None
     known_addresses: frozenset[str] = frozenset()  # proven earlier with a certificate for the target's host
     allowed_bogons: tuple[str, ...] = ()  # CIDR ranges that count as ordinary addresses
-    fingerprints: tuple[Fingerprint, ...] = FINGERPRINTS
+    fingerprints: tuple[Fingerprint, ...] = ()
     bodies: Mapping[str, bytes] = {}
     asn_of: Mapping[str, int] = {}  # by address, as far as known
     country: str | None = None  # of the vantage, ISO 3166-1 alpha-2

@@ -1,11 +1,12 @@
 """The published account of verdicts, drawn from the rows that decide: docs/verdicts.md."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from monitor.classify.content import MODIFIED_SIGNALS, SAME_LENGTH_RATIO, TITLE_WORD_CHARS
-from monitor.classify.fingerprints import CONFIRMING_SCOPES, FINGERPRINTS
 from monitor.classify.mechanisms import TRIGGERS, WORDS
 from monitor.classify.rules import RULES, RULES_VERSION, Rule
+from monitor.model.fingerprint import CONFIRMING_SCOPES, Fingerprint
 from monitor.model.verdict import Status
 
 _OPENING: Final = """# Verdicts
@@ -109,13 +110,13 @@ How soon that is, when a change is said to have happened and how often it is wro
 """
 
 
-def markdown() -> str:
-    """Return the whole page."""
+def markdown(fingerprints: Iterable[Fingerprint]) -> str:
+    """Return the whole page; `fingerprints` are those that come with the program."""
     rows = "\n".join(_row(number, rule) for number, rule in enumerate(RULES, 1))
     labels = "\n".join(f"| `{label}` | {words} |" for label, words in WORDS.items())
     triggers = "\n".join(f"| `.{trigger}` | {words.strip(', ')} |" for trigger, words in TRIGGERS.items())
     signatures = "\n".join(
-        f"| `{row.id}` | {row.location} | {row.scope} | {' '.join(row.countries) or 'any'} |" for row in FINGERPRINTS
+        f"| `{row.id}` | {row.location} | {row.scope} | {' '.join(row.countries) or 'any'} |" for row in fingerprints
     )
     closing = _CLOSING.format(
         length_ratio=SAME_LENGTH_RATIO,

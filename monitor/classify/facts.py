@@ -18,6 +18,7 @@ import msgspec
 
 from monitor.classify.content import Comparison, block_page, compare, is_challenge, meets
 from monitor.classify.context import Context
+from monitor.classify.fingerprints import shown, unvetoed
 from monitor.classify.mechanisms import LAYERS, OUTCOMES, Mechanism, outcome_of, passed
 from monitor.classify.path import End, Hop, Path, dns_failure, is_v6
 from monitor.model.bogon import is_bogon
@@ -260,7 +261,7 @@ class Facts:
         response = path.last.response
         if response is None or response.is_tls or not path.end.complete:
             return None
-        suspicious = any(block_page(response, self.context.bodies, self.context.fingerprints))
+        suspicious = any(map(unvetoed, block_page(response, self.context.bodies, self.context.fingerprints)))
         found = {
             compare(response, theirs, suspicious=suspicious)
             for hop in self.control_hops(path.last)
@@ -351,7 +352,8 @@ class Facts:
         listed = [address for address in hop.addresses if self._is_block_page_address(hop, address)]
         if listed:
             return "blockpage_address", len(listed) == len(hop.addresses)
-        if self.serves_block_page(hop) and hop.response and self.is_suspect(hop, hop.response.address):
+        serves_one = self.serves_block_page(hop) and hop.response and self.is_suspect(hop, hop.response.address)
+        if serves_one or self._is_led_to_block_page_host(hop):
             return "blockpage_address", True
         bogons = [address for address in hop.addresses if self._is_bogon(address)]
         if bogons and self._elsewhere_no_bogon(hop):
@@ -363,11 +365,18 @@ class Facts:
         return "", False
 
     def _is_block_page_address(self, hop: Hop, address: str) -> bool:
-        is_listed = any(
-            row.location == "dns" and row.matches(address) and row.confirms(self.context.country)
-            for row in self.context.fingerprints
+        return self._is_listed(address) and address not in self.view(hop).control | self.view(hop).verified
+
+    def _is_led_to_block_page_host(self, hop: Hop) -> bool:
+        """Tell whether the answer makes the name an alias of a block page's host, and nowhere else does."""
+        theirs = {alias for one in self.control_hops(hop) for alias in _aliases(one)}
+        return self.view(hop).verified.isdisjoint(hop.addresses) and any(
+            self._is_listed(alias) for alias in _aliases(hop) - theirs
         )
-        return is_listed and address not in self.view(hop).control | self.view(hop).verified
+
+    def _is_listed(self, answer: str) -> bool:
+        listed = shown(self.context.fingerprints, {"dns": answer.encode()})
+        return any(row.confirms(self.context.country) for row in unvetoed(listed))
 
     def _elsewhere_no_bogon(self, hop: Hop) -> bool:
         """Tell whether the name leads to no bogon elsewhere: at the controls, without them by encrypted DNS."""
@@ -656,15 +665,12 @@ class Facts:
         if hop.response is None or hop.response.is_tls:
             return False
         bodies = self.context.bodies
-        row = block_page(hop.response, bodies, self.context.fingerprints)[where]
-        return (
-            row is not None
-            and row.confirms(self.context.country)
-            and not any(
-                theirs.response is not None and block_page(theirs.response, bodies, (row,))[where] is not None
-                for theirs in self.control_hops(hop)
-            )
-        )
+        rows = block_page(hop.response, bodies, self.context.fingerprints)[where]
+        telling = {row.id for row in unvetoed(rows) if row.confirms(self.context.country)}
+        for theirs in self.control_hops(hop) if telling else ():
+            if theirs.response is not None:
+                telling -= {row.id for row in block_page(theirs.response, bodies, self.context.fingerprints)[where]}
+        return bool(telling)
 
     # --- The whole
 
@@ -768,3 +774,10 @@ def _server(resolver: str) -> str:
     """Return the address part of a resolver's URL: what follows `@`, else its host."""
     pinned = resolver.rpartition("@")[2] if "@" in resolver else resolver.partition("://")[2].partition("/")[0]
     return pinned if pinned.count(":") > 1 and not pinned.startswith("[") else pinned.partition(":")[0].strip("[]")
+
+
+def _aliases(hop: Hop) -> set[str]:
+    """Return the names that the answers lead through, in small letters."""
+    return {
+        answer.value.removesuffix(".").lower() for one in hop.dns for answer in one.answers if answer.type == "CNAME"
+    }

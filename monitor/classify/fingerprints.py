@@ -1,112 +1,108 @@
-"""Known block pages, and pages that look like one and are none.
+"""Which fingerprints a response or an answer shows.
 
-Sources: docs/verdicts.md, "Block pages". OONI blocking-fingerprints and Censored Planet published the Pakistani
-signatures; the vetoes are error pages of servers, caches and anti-bot services. Every signature is a plain fact of a
-page seen; more can be handed in at run time.
+Thousands of rows are looked for at once: RE2 reads the text a single time. Whole values and beginnings are compared as
+they are.
 """
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-import msgspec
+from monitor.model.fingerprint import Fingerprint
+from monitor.model.pattern import PatternSet, literal
 
-_MAX_PATTERN_CHARS: Final = 2000
-CONFIRMING_SCOPES: Final = frozenset({"nat", "isp"})
+Rows = tuple[Fingerprint, ...]
+
+_ROWS_AT_A_TIME: Final = 1000
+_MATCHERS_AT_MOST: Final = 8
 
 
-class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One signature, in the columns of OONI's list.
+class _Place:
+    """The rows of one location."""
 
-    `location` is body, dns (an address) or header.NAME; `type` is full, prefix, contains or regexp (dot matches
-    newline). `scope`: nat, isp, prod, inst, vbw (vague wording, never confirms) or fp (a false positive: it vetoes).
+    def __init__(self, rows: Sequence[tuple[int, Fingerprint]]) -> None:
+        self._full: dict[bytes, list[int]] = {}
+        self._prefixes: list[tuple[bytes, int]] = []
+        within: list[tuple[str, int]] = []
+        for number, row in rows:
+            match row.type:
+                case "full":
+                    self._full.setdefault(row.pattern.encode(), []).append(number)
+                case "prefix":
+                    self._prefixes.append((row.pattern.encode(), number))
+                case "contains":
+                    within.append((literal(row.pattern), number))
+                case _:
+                    within.append((row.pattern, number))
+        self._sets = [
+            one for start in range(0, len(within), _ROWS_AT_A_TIME) for one in _sets(within[start:][:_ROWS_AT_A_TIME])
+        ]
+
+    def shown_by(self, text: bytes) -> Iterator[int]:
+        """Yield the numbers of the rows that `text` shows."""
+        yield from self._full.get(text, ())
+        yield from (number for prefix, number in self._prefixes if text.startswith(prefix))
+        for patterns, numbers in self._sets:
+            yield from (numbers[position] for position in patterns.found_in(text))
+
+
+def _sets(rows: Sequence[tuple[str, int]]) -> Iterator[tuple[PatternSet, list[int]]]:
+    """Yield sets for the patterns; those that are too large together are taken apart, and what is none is left out."""
+    try:
+        yield PatternSet([pattern for pattern, _ in rows]), [number for _, number in rows]
+    except ValueError:
+        if len(rows) > 1:
+            half = len(rows) // 2
+            yield from _sets(rows[:half])
+            yield from _sets(rows[half:])
+
+
+class _Matcher:
+    """Rows made ready to be looked for."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        places: dict[str, list[tuple[int, Fingerprint]]] = {}
+        for number, row in enumerate(rows):
+            places.setdefault(row.location, []).append((number, row))
+        self._places = {location: _Place(its) for location, its in places.items()}
+
+    def shown_by(self, texts: Mapping[str, bytes]) -> Rows:
+        found = {
+            number
+            for location, text in texts.items()
+            if location in self._places
+            for number in self._places[location].shown_by(text)
+        }
+        return tuple(self.rows[number] for number in sorted(found))
+
+
+# By identity: to hash thousands of rows would cost more than to look for them. The rows are held, so an identity is
+# never given out twice.
+_matchers: dict[int, _Matcher] = {}
+
+
+def _matcher(rows: Rows) -> _Matcher:
+    known = _matchers.get(id(rows))
+    if known is None:
+        while len(_matchers) >= _MATCHERS_AT_MOST:
+            _matchers.pop(next(iter(_matchers)), None)
+        known = _matchers[id(rows)] = _Matcher(rows)
+    return known
+
+
+def make_ready(rows: Rows) -> None:
+    """Prepare for `shown`, which else costs the first page some 100 ms for thousands of rows."""
+    _matcher(rows)
+
+
+def shown(rows: Rows, texts: Mapping[str, bytes]) -> Rows:
+    """Return the fingerprints that `texts` (by location) show, vetoes too, in the order of `rows`.
+
+    A row whose pattern is no regular expression is never shown.
     """
-
-    id: str
-    location: str
-    type: str
-    pattern: str
-    scope: str
-    countries: tuple[str, ...] = ()  # expected ones, ISO 3166-1 alpha-2
-
-    def matches(self, text: str) -> bool:
-        """Tell whether `text`, taken from this fingerprint's location, shows it; a broken pattern never does."""
-        match self.type:
-            case "full":
-                return text == self.pattern
-            case "prefix":
-                return text.startswith(self.pattern)
-            case "contains":
-                return self.pattern in text
-            case "regexp" if len(self.pattern) <= _MAX_PATTERN_CHARS:
-                try:
-                    return re.search(self.pattern, text, re.DOTALL) is not None
-                except (re.error, OverflowError, RecursionError):
-                    return False
-            case _:
-                return False
-
-    def confirms(self, country: str | None) -> bool:
-        """Tell whether a hit settles it in `country`; otherwise it only spoils "same page as at the control"."""
-        return self.scope in CONFIRMING_SCOPES or (self.scope not in {"vbw", "fp"} and country in self.countries)
+    return _matcher(rows).shown_by(texts)
 
 
-def _body(identifier: str, pattern: str, scope: str, *countries: str) -> Fingerprint:
-    return Fingerprint(
-        id=identifier, location="body", type="contains", pattern=pattern, scope=scope, countries=countries
-    )
-
-
-def _veto(identifier: str, pattern: str) -> Fingerprint:
-    return _body(identifier, pattern, "fp")
-
-
-FINGERPRINTS: Final = (
-    # Vetoes: tried first.
-    _veto("fp.cloudflare_challenge", "/cdn-cgi/challenge-platform/"),
-    _veto("fp.cloudflare_moment", "<title>Just a moment...</title>"),
-    _veto("fp.cloudflare_browser", "Checking your browser before accessing"),
-    _veto("fp.cloudflare_ray", "Ray ID:"),
-    _veto("fp.akamai", "errors.edgesuite.net"),
-    _veto("fp.incapsula", "Incapsula incident ID"),
-    _veto("fp.f5_reject", "The requested URL was rejected. Please consult with your administrator"),
-    _veto("fp.s3_denied", "<Error><Code>AccessDenied</Code>"),
-    _veto("fp.varnish", "Guru Meditation:"),
-    _veto("fp.parking", "sedoparking.com/frmpark/"),
-    # Pakistan.
-    Fingerprint(id="ooni.pk_3", location="dns", type="full", pattern="203.82.48.83", scope="isp", countries=("PK",)),
-    Fingerprint(id="ooni.pk_4", location="dns", type="full", pattern="203.82.48.86", scope="isp", countries=("PK",)),
-    Fingerprint(
-        id="ooni.es_1",
-        location="header.server",
-        type="full",
-        pattern="V2R2C00-IAE/1.0",
-        scope="inst",
-        countries=("ES", "IT", "MX", "PK"),
-    ),
-    _body("ooni.pk_1", "http://119.73.65.87:8080/redirect.html?accessurl=", "isp", "PK"),
-    _body(
-        "ooni.pk_2",
-        "As per your subscription of Nayatel Safeweb service, the website you are trying to access is blocked for your"
-        " viewing",
-        "isp",
-        "PK",
-    ),
-    _body("cp.b_nat_pak_isp_common_blockpage", "prohibited for viewership from within Pakistan", "nat"),
-    _body("cp.c_isp_pk_witribe", "redirect.wi-tribe.net.pk/alert/", "isp"),
-    _body("cp.c_isp_pk_wateen_body", "http://restrict.wateen.net/", "isp"),
-    Fingerprint(
-        id="cp.c_isp_pk_wateen_location",
-        location="header.location",
-        type="prefix",
-        pattern="http://restrict.wateen.net/",
-        scope="isp",
-    ),
-    _body("cp.c_isp_pk_wateen_2", "restrictk.wateen.net", "isp"),
-)
-
-
-def first_hit(fingerprints: Iterable[Fingerprint], texts: dict[str, str]) -> Fingerprint | None:
-    """Return the first fingerprint that one of `texts` (by location) shows; None as well if a veto shows."""
-    rows = [row for row in fingerprints if (text := texts.get(row.location)) is not None and row.matches(text)]
-    return None if not rows or any(row.scope == "fp" for row in rows) else rows[0]
+def unvetoed(found: Rows) -> Rows:
+    """Return what was shown, or nothing at all if a veto is among it."""
+    return () if any(row.scope == "fp" for row in found) else found

@@ -29,15 +29,6 @@ STYLES = {
     Status.DOWN: "bold blue",
     Status.INCONCLUSIVE: "bold bright_black",
 }
-# Worst first.
-GRAVITY = (
-    Status.BLOCKED,
-    Status.THROTTLED,
-    Status.WITHHELD,
-    Status.DOWN,
-    Status.INCONCLUSIVE,
-    Status.ACCESSIBLE,
-)
 PURPOSES = {
     Purpose.PATH: "the ordinary way",
     Purpose.ADDRESS_CHECK: "whose address is it",

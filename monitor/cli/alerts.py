@@ -11,7 +11,7 @@ from rich.text import Text
 
 from monitor.alerts import channels
 from monitor.alerts.channel import Answer
-from monitor.alerts.office import client, message_of
+from monitor.alerts.office import message_of
 from monitor.cli._options import config_option
 from monitor.cli._reading import stored
 from monitor.cli._rendering import console, instant
@@ -68,15 +68,14 @@ async def _test(config: Configuration, name: str, clock: Clock) -> Answer:
     language = next((one.language for one in config.alerts.routes.values() if name in one.channels), "en")
     planned = Planned(channel=name, route="test", due_at=now, language=language)
     message = message_of(alert, planned, config.alerts, now)
-    async with client() as http:
-        channel = channels.build(written, http)
-        try:
-            async with asyncio.timeout(written.timeout):
-                return await channel.send(message)
-        except TimeoutError:
-            return Answer(result=Result.FAILED, detail="no answer within the time")
-        finally:
-            await channel.close()
+    channel = channels.build(written)
+    try:
+        async with asyncio.timeout(written.timeout):
+            return await channel.send(message)
+    except TimeoutError:
+        return Answer(result=Result.FAILED, detail="no answer within the time")
+    finally:
+        await channel.close()
 
 
 @command.command("list")

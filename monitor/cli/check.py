@@ -9,6 +9,7 @@ import msgspec
 from monitor.cli._options import config_option
 from monitor.config.assignment import targets_of
 from monitor.config.digest import digest
+from monitor.config.fingerprints import fingerprints_of
 from monitor.config.load import load
 from monitor.config.problem import ConfigError
 from monitor.config.schema import CONTROL_SITES_PLATFORM
@@ -27,6 +28,7 @@ class _Summary(msgspec.Struct, frozen=True, kw_only=True):
     mb_per_month: float
     monthly_mb: float | None
     stretch_factor: float
+    fingerprints: int
     digest: str
 
 
@@ -54,6 +56,7 @@ def command(ctx: click.Context, config_path: Path, *, as_json: bool) -> None:
 
 def _summary(path: Path) -> _Summary:
     config = load(path, os.environ)
+    fingerprints = fingerprints_of(config.fingerprints)
     factor = stretch_factor(config)
     expected = traffic(config, factor)
     platforms = [target.platform for target, _ in targets_of(config)]
@@ -68,7 +71,8 @@ def _summary(path: Path) -> _Summary:
         mb_per_month=round(expected.mb_per_month, 1),
         monthly_mb=config.data.monthly_mb,
         stretch_factor=round(factor, 3),
-        digest=digest(config),
+        fingerprints=len(fingerprints.rows),
+        digest=digest(config, fingerprints),
     )
 
 
@@ -76,7 +80,8 @@ def _tell(summary: _Summary) -> None:
     click.echo(f"{summary.file} is sound (digest {summary.digest[:12]}).")
     click.echo(
         f"{summary.platforms} platforms with {summary.targets} targets, {summary.control_sites} control sites, "
-        f"{summary.vantages} vantages of which {summary.control_vantages} control."
+        f"{summary.vantages} vantages of which {summary.control_vantages} control, "
+        f"{summary.fingerprints} fingerprints of block pages."
     )
     click.echo(f"Expected traffic: {summary.mb_per_day:g} MB per day, {summary.mb_per_month:g} MB per month (30 days).")
     if summary.stretch_factor > 1:

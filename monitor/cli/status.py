@@ -10,10 +10,14 @@ from rich.text import Text
 
 from monitor.cli._options import config_option
 from monitor.cli._reading import stored
-from monitor.cli._rendering import GRAVITY, STYLES, console, instant, network_words
+from monitor.cli._rendering import STYLES, console, instant, network_words
 from monitor.cli._times import INSTANT
+from monitor.config.plan import plan
 from monitor.daemon.one_off import AD_HOC
+from monitor.daemon.platforms import platform_verdicts
 from monitor.model.vantage import Role
+from monitor.model.verdict import GRAVITY
+from monitor.network.clock import SystemClock
 
 
 @click.command()
@@ -21,17 +25,36 @@ from monitor.model.vantage import Role
 @click.option("--at", type=INSTANT, help="As it was then; now by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def command(config_path: Path, at: datetime | None, *, as_json: bool) -> None:
-    """Show how each target stands, since when, and why."""
+    """Show how each platform and each target stands, since when, and why.
+
+    With --json the objects of platforms as a whole come first, and their "target" is null.
+    """
     with stored(config_path) as (config, reader):
         # What was measured once for somebody's asking is no series.
         states = [state for state in reader.latest(at) if state.target != AD_HOC]
+    latest = {(state.target, state.vantage): state for state in states}
+    platforms = platform_verdicts(config, plan(config), latest, at or SystemClock().now())
     if as_json:
-        for state in states:
-            click.echo(msgspec.json.encode(state))
+        wholes = ({"target": None, **msgspec.to_builtins(one)} for one in platforms)
+        for one in (*wholes, *states):
+            click.echo(msgspec.json.encode(one))
         return
     if not states:
         click.echo("Nothing was measured by then." if at else "Nothing has been measured yet.")
         return
+    to = console()
+    summary = Table("platform", "country", "status", "since", "in words", box=None, pad_edge=False)
+    for verdict in sorted(platforms, key=lambda one: GRAVITY.index(one.status)):
+        scope = ", in part" if verdict.is_partial else ""
+        summary.add_row(
+            verdict.name,
+            verdict.country,
+            Text(f"{verdict.status}{scope}", STYLES[verdict.status]),
+            instant(verdict.since) if verdict.since else "",
+            Text(verdict.summary),
+        )
+    to.print(summary)
+    to.print()
     table = Table("target", "vantage", "status", "since", "measured", "why", box=None, pad_edge=False)
     for state in sorted(states, key=lambda state: GRAVITY.index(state.status)):
         words = [state.status.value, f"({state.confidence})" if state.confidence else "", *state.mechanisms]
@@ -44,7 +67,6 @@ def command(config_path: Path, at: datetime | None, *, as_json: bool) -> None:
             instant(state.measured_at),
             state.because,
         )
-    to = console()
     to.print(table)
     if not any(written.role is Role.CONTROL for written in config.vantages.values()):
         to.print(

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from monitor.config.fields import Address, CountryCode, OneOrMany, PlainName, SecretText, Url, Whole
+from monitor.config.fields import Address, CountryCode, LocalFile, OneOrMany, PlainName, SecretText, Url, Whole
 from monitor.config.quantities import Seconds
 from monitor.config.section import Deadline, Section, Text
 from monitor.model.alert import AlertKind, Severity
@@ -86,6 +86,7 @@ class ChannelConfig(Section):
 
     kind: str
     timeout: Annotated[Deadline, Field(le=120)] = 15.0
+    ca_file: LocalFile | None = None  # certificates that the other side's is checked against, instead of the system's
     rate: Rate = Rate()
 
 

@@ -12,7 +12,7 @@ from monitor.config.alerting import AlertmanagerChannel, Maintenance, RouteConfi
 from monitor.config.document import Complaint, KeyPath
 from monitor.config.fields import host_name, is_address
 from monitor.config.quantities import written_seconds
-from monitor.config.schema import CONTROL_SITES_PLATFORM, AgentOptions, Configuration, TargetConfig
+from monitor.config.schema import CONTROL_SITES_PLATFORM, AgentOptions, Configuration, PlatformConfig, TargetConfig
 from monitor.model.vantage import Role
 
 POLITE_SECONDS: Final = 300.0
@@ -31,6 +31,8 @@ def complaints_about(config: Configuration, declared_vantages: Iterable[str]) ->
     yield from _about_interval(config, config.defaults.interval, ("defaults", "interval"))
     yield from _about_further_looks(config)
     yield from _about_alerts(config, known_vantages)
+    for platform, its in config.platforms.items():
+        yield from _about_rollup(platform, its)
     probe_kinds = kinds_in("probes")
     owners: dict[str, str] = {}
     urls: dict[tuple[object, ...], str] = {}
@@ -53,6 +55,14 @@ def complaints_about(config: Configuration, declared_vantages: Iterable[str]) ->
                 yield Complaint(where, f"unknown vantage {vantage!r}; {suggestion(vantage, known_vantages)}")
             elif vantage in config.vantages and config.vantages[vantage].role is Role.CONTROL:
                 yield Complaint(where, f"{vantage} is a control, which measures every target anyway")
+
+
+def _about_rollup(platform: str, written: PlatformConfig) -> Iterator[Complaint]:
+    for key in ("all_of", "any_of"):
+        for index, target in enumerate(getattr(written.rollup, key)):
+            if target not in written.targets:
+                message = f"{platform} has no target {target!r}; {suggestion(target, written.targets)}"
+                yield Complaint(("platforms", platform, "rollup", key, index), message)
 
 
 def kinds_in(package: str) -> list[str]:

@@ -8,11 +8,16 @@ from typing import Any
 from pydantic import SecretStr
 
 from monitor.config.schema import Configuration
+from monitor.model.fingerprint import FingerprintSet
 
 
-def digest(config: Configuration) -> str:
-    """Return the SHA-256 (hex) of everything but secrets, the folders that files lie in, and who is told what."""
-    text = json.dumps(config.model_dump(exclude={"alerts"}), sort_keys=True, separators=(",", ":"), default=_plain)
+def digest(config: Configuration, fingerprints: FingerprintSet) -> str:
+    """Return the SHA-256 (hex) of everything but secrets, the folders that files lie in, and who is told what.
+
+    `fingerprints` are those that `config.fingerprints` names: what verdicts rest on is what the files hold.
+    """
+    named = {**config.model_dump(exclude={"alerts"}), "fingerprints": fingerprints.digest()}
+    text = json.dumps(named, sort_keys=True, separators=(",", ":"), default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -6,6 +6,7 @@ from monitor.config.assignment import Assignment, assignments
 from monitor.config.schema import Configuration
 from monitor.config.traffic import stretch_factor
 from monitor.model.measurement import Limits
+from monitor.model.rollup import RollupRule
 from monitor.model.vantage import VantageInfo
 
 
@@ -28,6 +29,17 @@ def plan(config: Configuration) -> Plan:
             VantageInfo(name=name, kind=each.kind, role=each.role, country=each.country, claimed_asn=each.asn)
             for name, each in config.vantages.items()
         ),
+    )
+
+
+def rollup_rule_of(config: Configuration, platform: str) -> RollupRule:
+    """Return how the platform's verdict follows from those on its targets."""
+    usual, own = config.defaults.rollup, config.platforms[platform].rollup
+    return RollupRule(
+        all_of=own.all_of,
+        any_of=own.any_of,
+        networks=own.networks or usual.networks,
+        min_networks=own.min_networks or usual.min_networks,
     )
 
 

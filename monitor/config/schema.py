@@ -44,6 +44,8 @@ SECRET_FILES: Final = {
 }
 CONTROL_SITES_PLATFORM: Final = "control-sites"  # what targets under `control_sites` have as their platform
 
+Quorum = Annotated[Whole, Field(ge=1, le=1000)] | Literal["majority"]
+
 
 class Timeouts(Section):
     """Deadlines of the steps."""
@@ -64,6 +66,22 @@ class Timeouts(Section):
         return self
 
 
+class RollupDefaults(Section):
+    """How many networks make a country's verdict on a platform."""
+
+    networks: Quorum = 2  # that must agree, all if fewer are measured; `majority`: more than half
+    min_networks: Annotated[Whole, Field(ge=1, le=1000)] = 1  # fewer tell nothing
+
+
+class RollupConfig(Section):
+    """When a platform counts as accessible; what is not named is as in `defaults.rollup`."""
+
+    all_of: Annotated[tuple[PlainName, ...], OneOrMany] = ()  # each of these targets must be accessible
+    any_of: Annotated[tuple[PlainName, ...], OneOrMany] = ()  # one of these is enough; neither named: all of all
+    networks: Quorum | None = None
+    min_networks: Annotated[Whole, Field(ge=1, le=1000)] | None = None
+
+
 class Defaults(Section):
     """What every target has unless it says otherwise."""
 
@@ -76,6 +94,7 @@ class Defaults(Section):
     user_agent: HeaderText = "Mozilla/5.0 (compatible; access-monitor; +https://github.com/access-monitor)"
     # For cleartext requests, which the path can read: names neither the tool nor a contact.
     cleartext_user_agent: HeaderText = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+    rollup: RollupDefaults = RollupDefaults()
     # Below five minutes a test is impolite to the platform and conspicuous on the line; on lines of your own only.
     allow_fast_interval: bool = False
 
@@ -136,6 +155,7 @@ class PlatformConfig(Section):
     """What people call it, and the targets that stand for it."""
 
     name: Text | None = None
+    rollup: RollupConfig = RollupConfig()
     targets: Annotated[dict[PlainName, TargetConfig], Field(min_length=1)]
 
 
@@ -241,6 +261,14 @@ class SanityConfig(Section):
     asn_zone: Name | None = "asn.cymru.com"
 
 
+class FingerprintConfig(Section):
+    """What is known of block pages and block addresses."""
+
+    shipped: bool = True  # those that come with the program
+    # Further ones, as `monitor fingerprints import` writes them; a later row takes the place of an earlier one's id.
+    files: Annotated[tuple[LocalFile, ...], OneOrMany] = ()
+
+
 class NetworkConfig(Section):
     """Exceptions for laboratories and special networks."""
 
@@ -308,6 +336,7 @@ class Configuration(Section):
     sanity: SanityConfig = SanityConfig()
     follow_ups: FollowUpConfig = FollowUpConfig()
     detection: DetectionConfig = DetectionConfig()
+    fingerprints: FingerprintConfig = FingerprintConfig()
     storage: StorageConfig = Field(default_factory=dict, validate_default=True)  # validated: its path has a folder
     server: ServerConfig = ServerConfig()
     data: DataConfig = DataConfig()

@@ -13,9 +13,12 @@ from pathlib import Path
 from pydantic import BaseModel, SecretStr
 
 import monitor
+from monitor.classify.fingerprints import make_ready
 from monitor.classify.rules import RULES_VERSION
 from monitor.config.assignment import Assignment
+from monitor.config.fingerprints import fingerprints_of
 from monitor.config.load import load
+from monitor.config.plan import rollup_rule_of
 from monitor.config.problem import ConfigError
 from monitor.config.schema import Configuration
 from monitor.daemon import systemd
@@ -34,6 +37,7 @@ from monitor.daemon.telling import Telling
 from monitor.detect.cusum import is_failing
 from monitor.detect.incidents import without
 from monitor.exporter.exporter import Exporter
+from monitor.model.fingerprint import FingerprintSet
 from monitor.model.identifier import MeasurementIds
 from monitor.model.outcome import Incident, Outcome, Silence
 from monitor.model.seams import Clock, Vantage
@@ -98,13 +102,13 @@ class Daemon:
 
     async def run(self) -> None:
         """Start, serve until stopped, shut down in order. Raises ConfigError, StoreError or OSError at the start."""
-        config = self._load()
+        config, fingerprints = self._load()
         path = config.storage.path
         self.store = Store.open(path, self._clock, spool_rows=config.storage.spool_rows, on_event=tell)
         try:
             # Readers of their own: a long question of somebody who looks at the page delays no message.
             with Reader(path) as self.reader, Reader(path) as outbox:
-                self.station = self._build(config, None)
+                self.station = self._build(config, fingerprints, None)
                 infos = {name: vantage.info for name, vantage in self.station.vantages.items()}
                 self._memory.recall(self.reader, self.station.assignments, self._clock.now(), infos)
                 self._silence = SilenceWatch(self._on_silence, self.reader.silences(since=self._clock.now()))
@@ -172,10 +176,10 @@ class Daemon:
     async def reload(self) -> tuple[bool, str]:
         """Read the configuration again; an invalid one changes nothing. Returns (in use, what is wrong otherwise)."""
         try:
-            config = await asyncio.to_thread(self._load)
+            config, fingerprints = await asyncio.to_thread(self._load)
             if fixed := needs_restart(self.station.config, config):
                 return self._refuse(f"{', '.join(fixed)} can only change with a restart")
-            station = self._build(config, self.station)
+            station = self._build(config, fingerprints, self.station)
         except (ConfigError, ValueError, OSError) as error:
             return self._refuse(str(error))
         before, self.station = self.station, station
@@ -200,17 +204,20 @@ class Daemon:
         log.error("the configuration was not taken", extra={"why": why})
         return False, why
 
-    def _load(self) -> Configuration:
+    def _load(self) -> tuple[Configuration, FingerprintSet]:
         config = load(self._config_path, self._environ)
         self._redaction.hide(secrets_of(config))
-        return config
+        fingerprints = fingerprints_of(config.fingerprints)
+        make_ready(fingerprints.rows)
+        return config, fingerprints
 
-    def _build(self, config: Configuration, previous: Station | None) -> Station:
+    def _build(self, config: Configuration, fingerprints: FingerprintSet, previous: Station | None) -> Station:
         return build_station(
             config,
             clock=self._clock,
             ids=self._ids,
             trust=TrustStore.load(config.tls.ca_file, self._environ),
+            fingerprints=fingerprints,
             contexts=self._contexts,
             memory=self._memory,
             listeners=Listeners(on_outcome=self._on_outcome, on_check=self._on_check),
@@ -227,6 +234,7 @@ class Daemon:
             now,
             intervals_seconds={one.target.name: one.interval_seconds for one in station.plan.assignments},
         )
+        self.store.sync_fingerprints(station.fingerprints, now)
         jitter = station.config.defaults.jitter
         counts = self._schedule.apply(
             Entry(key_of(one), one.interval_seconds, jitter, one) for one in station.plan.assignments
@@ -237,6 +245,10 @@ class Daemon:
         for name in before.vantages.keys() - station.vantages.keys() if before else ():
             self.exporter.forget_vantage(name)
             self._silence.forget(name, now)
+        self.exporter.platforms(
+            {name: rollup_rule_of(station.config, name) for name in station.config.platforms},
+            {name: target.platform for name, target in station.targets.items()},
+        )
         self.exporter.incidents(self.open_incidents)
         self.exporter.set_reload(ok=True, at=now)
         self.config_loaded_at, self.config_error = now, None
@@ -357,6 +369,7 @@ class Daemon:
             offset = step
             self.exporter.set_store(self.store.health())
             self.exporter.in_flight(self._in_flight)
+            await asyncio.to_thread(self.exporter.roll_up, self._clock.now())
             systemd.notify(f"{systemd.WATCHDOG}\nSTATUS={self._in_flight} of {len(self.station.assignments)} running")
             await asyncio.sleep(pause)
 

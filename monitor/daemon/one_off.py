@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from monitor.config.fingerprints import fingerprints_of
 from monitor.config.plan import plan
 from monitor.config.schema import Configuration
 from monitor.daemon.memory import Memory
@@ -49,6 +50,7 @@ async def measure_once(
 
     Raises StoreError or OSError if the database or the trust store cannot be used.
     """
+    fingerprints = fingerprints_of(config.fingerprints)
     store = Store.open(config.storage.path, clock, spool_rows=config.storage.spool_rows, on_event=tell)
     try:
         memory = Memory()
@@ -65,11 +67,13 @@ async def measure_once(
         def on_check(check: VantageCheck) -> None:
             written.append(asyncio.wrap_future(store.record_check(check)))
 
+        written.append(asyncio.wrap_future(store.sync_fingerprints(fingerprints, clock.now())))
         station = build_station(
             config,
             clock=clock,
             ids=MeasurementIds(),
             trust=TrustStore.load(config.tls.ca_file, environ),
+            fingerprints=fingerprints,
             contexts=RunContexts(clock),
             memory=memory,
             listeners=Listeners(on_outcome=on_outcome, on_check=on_check),

@@ -21,7 +21,6 @@ import msgspec
 from monitor.classify.context import Context
 from monitor.classify.expected import is_unexpected
 from monitor.classify.facts import Facts
-from monitor.classify.fingerprints import FINGERPRINTS, Fingerprint
 from monitor.classify.follow_ups import FollowUpSettings, control_checks, follow_ups
 from monitor.classify.verdict import verdict_on
 from monitor.config.schema import CONTROL_SITES_PLATFORM
@@ -32,6 +31,7 @@ from monitor.detect.cusum import changed_layer, is_failing, step
 from monitor.detect.incidents import QUORUM, Applied, Place, apply, moved_layer
 from monitor.detect.reprobe import REPROBES, ReprobeSettings, next_look
 from monitor.model.address import is_address
+from monitor.model.fingerprint import Fingerprint
 from monitor.model.measurement import FollowUp, Limits, Measurement, Recording, Request
 from monitor.model.observation import DnsObservation, Purpose
 from monitor.model.outcome import Member, Outcome
@@ -63,7 +63,7 @@ class Settings:
     isolation_seconds: float
     host_concurrency: int
     asn_table: AsnTable | None = None
-    fingerprints: tuple[Fingerprint, ...] = FINGERPRINTS
+    fingerprints: tuple[Fingerprint, ...] = ()
     reprobes: ReprobeSettings = REPROBES
     quorum: int = QUORUM
 

@@ -8,6 +8,8 @@ import msgspec
 
 import monitor
 from monitor.classify.rules import RULES_VERSION
+from monitor.daemon.platforms import platform_verdicts
+from monitor.detect.rollup import PlatformVerdict
 from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.verdict import Reason, Status, Verdict
@@ -117,6 +119,12 @@ class DaemonServices:
                 )
             states.append(state)
         return states
+
+    def platforms(self, targets: Sequence[TargetState]) -> Sequence[PlatformVerdict]:
+        """Return how platforms stand as a whole, for each country, drawn from how their targets do."""
+        station = self._daemon.station
+        latest = {(one.target, one.vantage): one for one in targets}
+        return platform_verdicts(station.config, station.plan, latest, self._clock.now())
 
     async def history(self, query: HistoryQuery) -> Sequence[HistoryRow]:
         """Return stored measurements with their verdicts, newest first."""

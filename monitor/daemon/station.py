@@ -17,6 +17,7 @@ from monitor.daemon.pipeline import Pipeline, Settings
 from monitor.daemon.run_contexts import RunContexts
 from monitor.daemon.sanity_book import SanityBook
 from monitor.detect.reprobe import ReprobeSettings, spread
+from monitor.model.fingerprint import FingerprintSet
 from monitor.model.identifier import MeasurementIds
 from monitor.model.measurement import Limits, Measurement, Request, RunContext
 from monitor.model.outcome import Outcome
@@ -48,6 +49,7 @@ class Station:
     config: Configuration
     config_digest: str
     ca_digest: str
+    fingerprints: FingerprintSet
     plan: Plan
     targets: Mapping[str, Target]
     assignments: Mapping[tuple[str, str], Assignment]  # by target and vantage
@@ -86,13 +88,14 @@ def build_station(
     clock: Clock,
     ids: MeasurementIds,
     trust: TrustStore,
+    fingerprints: FingerprintSet,
     contexts: RunContexts,
     memory: Memory,
     listeners: Listeners,
     previous: Station | None = None,
 ) -> Station:
     """Build the parts; vantages whose configuration is unchanged are those of `previous`. Nothing is connected yet."""
-    digest_ = digest(config)
+    digest_ = digest(config, fingerprints)
     planned = plan(config)
     contexts.use(digest_, trust)
     parts = Parts(
@@ -125,7 +128,7 @@ def build_station(
         lambda recording: listeners.on_outcome(Outcome(recording=recording)),
     )
     pipeline = Pipeline(
-        settings=settings_of(config),
+        settings=settings_of(config, fingerprints),
         clock=clock,
         sanity=sanity,
         controls=controls,
@@ -138,6 +141,7 @@ def build_station(
         config=config,
         config_digest=digest_,
         ca_digest=trust.digest,
+        fingerprints=fingerprints,
         plan=planned,
         targets={one.target.name: one.target for one in planned.assignments},
         assignments={(one.target.name, one.vantage_name): one for one in planned.assignments},
@@ -148,7 +152,7 @@ def build_station(
     )
 
 
-def settings_of(config: Configuration) -> Settings:
+def settings_of(config: Configuration, fingerprints: FingerprintSet) -> Settings:
     """Return what rounds need of the configuration."""
     routine = limits_of(config)
     wanted = config.follow_ups
@@ -181,6 +185,7 @@ def settings_of(config: Configuration) -> Settings:
         quorum=config.detection.quorum,
         host_concurrency=config.defaults.host_concurrency,
         asn_table=AsnTable(config.geo.database) if config.geo.database else None,
+        fingerprints=fingerprints.rows,
     )
 
 

@@ -10,7 +10,8 @@ from typing import Final
 
 import httpx
 
-from monitor.alerts.office import Office, client
+from monitor.alerts.http_post import client
+from monitor.alerts.office import Office
 from monitor.config.alerting import AlertsConfig
 from monitor.config.schema import Configuration
 from monitor.daemon.memory import Memory

@@ -75,7 +75,7 @@ def differences(step: Step, since: datetime, states: Sequence[TargetState], inci
             "mechanisms": state.mechanisms,
         }
         found += [f"{state.target}: {each}" for each in step.expected(state.target).differences(verdict)]
-    held = {target for one in incidents if one.closed_at is None for target, _ in one.members}
+    held = {member.target for one in incidents if one.closed_at is None for member in one.members}
     found += [f"{target} is in no open incident" for target in sorted(step.incidents - held)]
     found += [f"{target} is in an open incident" for target in sorted(held - step.incidents)]
     return found

@@ -116,15 +116,21 @@ def returning(incident: Incident, detectors: Mapping[Member, DetectorState]) -> 
 def extent(incident: Incident) -> str:
     """Return in words on how much of what is measured it is seen, or was when the last network ended.
 
-    `country-wide` is said only with a quorum and every measured network affected, and with the count.
+    `country-wide` is said only with a quorum and every measured network affected, and with the count. Circumvention
+    routes do not speak for a country.
     """
-    now = {one.asn for one in incident.members} or {one.asn for one in incident.networks}
-    measured = max(incident.measured_networks, len(now))
+    tested = [one for one in incident.networks if one.is_test]
+    if incident.networks and not tested:
+        return "on circumvention routes only"
+    # Incidents from before networks were kept have members only.
+    known = [one.asn for one in tested if one.ended_at is None] or [one.asn for one in tested]
+    affected = len(set(known or [one.asn for one in incident.members or incident.all_members]))
+    measured = max(incident.measured_networks, affected)
     if measured <= 1:
         return "on the one network measured"
-    if len(now) == measured and incident.quorum_at is not None:
+    if affected == measured and incident.quorum_at is not None:
         return f"country-wide as far as is measured: on all {measured} networks"
-    return f"on {len(now)} of {measured} networks measured"
+    return f"on {affected} of {measured} networks measured"
 
 
 def has_quorum(networks: Iterable[AffectedNetwork], quorum: int) -> bool:

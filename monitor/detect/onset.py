@@ -74,11 +74,14 @@ def _quantiles(edges: Sequence[float], weights: Sequence[float], mass: float) ->
 def date(rounds: Sequence[KeptRound], edge: Edge, alarm: datetime, previous: datetime | None, now: datetime) -> Onset:
     """Return when the change began that an alarm confirmed, from the kept rounds of its series, oldest first.
 
-    `previous` is the confirmed transition before it, if any: one change to a window. Rounds outside the window are left
-    out.
+    `previous` is the first round of the run that the transition before it rests on, if any: one change to a window.
+    Rounds outside the window are left out.
     """
     start, end = window(alarm, previous, now)
-    inside = [one for one in rounds if start < one.at < end]
+    inside = [one for one in rounds if start <= one.at < end]
+    if inside and previous is None:
+        # Where measuring began inside the window, the time before that is no gap between rounds.
+        start = max(start, inside[0].at - max(alarm - inside[0].at, timedelta()) / len(inside))
     times = [(one.at - start).total_seconds() for one in inside]
     failing = [one.is_failing for one in inside]
     found = posterior(times, failing, 0.0, (end - start).total_seconds())
@@ -92,7 +95,7 @@ def date(rounds: Sequence[KeptRound], edge: Edge, alarm: datetime, previous: dat
         computed_at=now,
         is_final=now >= alarm + WINDOW_AFTER,
     )
-    if not _changes_towards(edge, times, failing, found.median) or (found.log_support < LEAST_SUPPORT):
+    if not _changes_towards(edge, times, failing, found.median) or found.log_support < LEAST_SUPPORT:
         # Nothing but the new state was ever seen: it is older than the window.
         is_older = bool(inside) and previous is None and all(one is (edge is Edge.START) for one in failing)
         return onset.with_(dating=Dating.BEFORE, latest=inside[0].at) if is_older else onset

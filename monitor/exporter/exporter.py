@@ -11,10 +11,12 @@ from prometheus_client.process_collector import ProcessCollector
 
 from monitor.exporter import table
 from monitor.exporter.exposition import Buckets, Format, Histogram, header, label_text, line
+from monitor.exporter.platforms import PlatformBoard
 from monitor.exporter.series import TargetSeries, label_values
 from monitor.exporter.table import Kind, Metric
 from monitor.model.alert import Attempt, DeliveryState, Result
 from monitor.model.outcome import Incident, Outcome, Silence
+from monitor.model.rollup import RollupRule
 from monitor.model.target import Target
 from monitor.model.vantage import VantageCheck, VantageInfo, VantageState
 from monitor.model.verdict import Transition
@@ -35,6 +37,7 @@ class Exporter:
         self._lock = threading.Lock()
         self._series: dict[tuple[str, str], TargetSeries] = {}
         self._samples: dict[Metric, dict[tuple[str, ...], float]] = {metric: {} for metric in table.OTHER_METRICS}
+        self._platforms = PlatformBoard()
         self._lag = Histogram(_LAG_BUCKETS_SECONDS)
         self._incidents: dict[tuple[str, str], Incident] = {}
         self._process = CollectorRegistry()
@@ -54,10 +57,27 @@ class Exporter:
             if series is None or series.values != values:
                 series = self._series[key] = TargetSeries(values)
             series.observe(measurement, outcome.verdict, interval_seconds)
+            self._platforms.observe(outcome, target, vantage, interval_seconds)
             self._put(table.LAST_ROUND, measurement.started_at.timestamp(), vantage.name)
             self._add(table.MEASUREMENTS, vantage.name, status)
             if measurement.is_deep:
                 self._add(table.DEEP_RUNS, vantage.name)
+
+    def platforms(self, rules: Mapping[str, RollupRule], platform_of: Mapping[str, str]) -> None:
+        """Say which platforms have a verdict as a whole, by which rule, and whose each target is."""
+        with self._lock:
+            self._platforms.use(rules, platform_of)
+
+    def roll_up(self, now: datetime) -> None:
+        """Draw the verdicts on platforms again of which a target changed, or is no longer recent.
+
+        Suits a thread of its own, like `render`: it takes the lock for one platform at a time.
+        """
+        with self._lock:
+            steps = self._platforms.steps(now)
+        for step in steps:
+            with self._lock:
+                step()
 
     def observe_check(self, check: VantageCheck) -> None:
         """Take in a vantage's sanity checks."""
@@ -83,11 +103,13 @@ class Exporter:
         """End the series of a target that a vantage no longer measures."""
         with self._lock:
             self._series.pop((target, vantage), None)
+            self._platforms.forget(lambda series: series == (target, vantage))
 
     def forget_vantage(self, vantage: str) -> None:
         """End what is exported of a vantage itself and of its targets; its counters stay."""
         with self._lock:
             self._series = {key: series for key, series in self._series.items() if key[1] != vantage}
+            self._platforms.forget(lambda series: series[1] == vantage)
             for metric in (table.VANTAGE_ONLINE, table.LAST_ROUND):
                 self._samples[metric].pop((vantage,), None)
 
@@ -185,6 +207,7 @@ class Exporter:
             samples = {metric: dict(values) for metric, values in self._samples.items()}
             incidents = dict(self._incidents)
             lag = self._lag.lines(table.SCHEDULE_LAG.name, "")
+            samples |= self._platforms.samples()
         watched: dict[tuple[str, ...], float] = {(one.values[0], one.values[3]): 0 for one in series if one.is_judged}
         samples[table.INCIDENT_ACTIVE] = watched | dict.fromkeys(incidents, 1)
         samples[table.INCIDENT_START] = {

@@ -88,6 +88,26 @@ VANTAGE_ONLINE: Final = Metric(
     labels=("vantage",),
     help="1 if the latest sanity checks found the vantage online, 0 if they found anything else.",
 )
+PLATFORM_STATUS: Final = Metric(
+    name="access_platform_status",
+    labels=("platform", "country", "status"),
+    help="1 for how the platform stands as a whole in the country, 0 for every other status.",
+)
+PLATFORM_PARTIAL: Final = Metric(
+    name="access_platform_partial",
+    labels=("platform", "country"),
+    help="1 if a network, a vantage or a target stands otherwise than the platform does; absent while inconclusive.",
+)
+PLATFORM_NETWORKS: Final = Metric(
+    name="access_platform_networks",
+    labels=("platform", "country", "status"),
+    help="Networks by how the platform stands on them; inconclusive ones do not count.",
+)
+PLATFORM_ACCESSIBLE: Final = Metric(
+    name="access_platform_accessible",
+    labels=("platform", "vantage", "country"),
+    help="1 if the platform stands as accessible at the vantage, 0 if otherwise; absent while inconclusive.",
+)
 INCIDENT_ACTIVE: Final = Metric(
     name="access_incident_active",
     labels=("platform", "country"),
@@ -239,6 +259,10 @@ TARGET_METRICS: Final = (
 )
 OTHER_METRICS: Final = (
     VANTAGE_ONLINE,
+    PLATFORM_STATUS,
+    PLATFORM_PARTIAL,
+    PLATFORM_NETWORKS,
+    PLATFORM_ACCESSIBLE,
     INCIDENT_ACTIVE,
     INCIDENT_START,
     COUNTRY_SILENT,

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -17,6 +18,17 @@ class Status(StrEnum):
     WITHHELD = "withheld"
     DOWN = "down"
     INCONCLUSIVE = "inconclusive"
+
+
+# How bad it is for whoever wants to use it, worst first.
+GRAVITY: Final = (
+    Status.BLOCKED,
+    Status.THROTTLED,
+    Status.WITHHELD,
+    Status.DOWN,
+    Status.INCONCLUSIVE,
+    Status.ACCESSIBLE,
+)
 
 
 class Confidence(StrEnum):

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from monitor.detect.cusum import is_failing
+from monitor.model.fingerprint import Fingerprint
 from monitor.model.measurement import Measurement
 from monitor.model.observation import Step
 from monitor.model.onset import Dating, Edge, KeptRound, Onset
@@ -186,7 +187,7 @@ class StoredChange(msgspec.Struct, frozen=True, kw_only=True):
     member: Member
     edge: Edge
     at: datetime
-    previous_at: datetime | None  # the confirmed change of the series before it
+    previous_at: datetime | None  # first round of the change of the series before it
     dated_at: datetime | None  # when it was dated last
 
 
@@ -410,9 +411,10 @@ class Reader(AbstractContextManager["Reader"]):
             )
             for row in self._all(
                 "SELECT x.id, t.name AS target, g.name AS vantage, coalesce(n.asn, 0) AS asn, x.after, x.at, "
-                "(SELECT max(p.at) FROM transition p JOIN network q ON q.id = p.network_id WHERE p.target_id = "
-                "x.target_id AND p.vantage_id = x.vantage_id AND coalesce(q.asn, 0) = coalesce(n.asn, 0) "
-                "AND p.at < x.at) AS previous_at, "
+                "(SELECT coalesce(p.first_after_at, p.at) FROM transition p JOIN network q ON q.id = p.network_id "
+                "WHERE p.target_id = x.target_id AND p.vantage_id = x.vantage_id "
+                "AND coalesce(q.asn, 0) = coalesce(n.asn, 0) AND p.at < x.at ORDER BY p.at DESC LIMIT 1) "
+                "AS previous_at, "
                 "(SELECT max(computed_at) FROM onset WHERE transition_id = x.id) AS dated_at "
                 "FROM transition x JOIN target t ON t.id = x.target_id JOIN vantage g ON g.id = x.vantage_id "
                 "JOIN network n ON n.id = x.network_id WHERE x.at >= ? ORDER BY x.at, x.id",
@@ -518,6 +520,17 @@ class Reader(AbstractContextManager["Reader"]):
             (target, _since(since)),
         )
         return frozenset(row["address"] for row in rows)
+
+    def fingerprints_at(self, at: datetime) -> tuple[Fingerprint, ...] | None:
+        """Return the fingerprints that verdicts drawn at an instant rest on; None if that was before any were kept."""
+        row = self._one(
+            "SELECT content FROM fingerprint_set WHERE digest = "
+            "(SELECT digest FROM fingerprint_use WHERE since <= ? ORDER BY since DESC LIMIT 1)",
+            (milliseconds(at),),
+        )
+        if row is None:
+            return None
+        return msgspec.json.decode(zlib.decompress(row["content"]), type=tuple[Fingerprint, ...])
 
     def gaps(self, since: datetime | None = None) -> list[Gap]:
         """Return the times for which runs were lost, oldest first."""

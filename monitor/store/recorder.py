@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
+import msgspec
+
 from monitor.model.alert import Notice
+from monitor.model.fingerprint import FingerprintSet
 from monitor.model.measurement import Evidence, Measurement
 from monitor.model.observation import TlsObservation
 from monitor.model.onset import Onset
-from monitor.model.outcome import Incident, IncidentUpdate, Outcome, Silence
+from monitor.model.outcome import AffectedNetwork, Incident, IncidentUpdate, Outcome, Silence
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageInfo
 from monitor.model.verdict import DetectorState, Status, Transition, Verdict
@@ -23,6 +26,7 @@ from monitor.store.rows import (
     ObservationRow,
     as_stored,
     digest,
+    instant,
     microseconds,
     milliseconds,
     observation_row,
@@ -172,6 +176,19 @@ class Recorder:
             (now, config_digest),
         )
 
+    def fingerprints(self, fingerprints: FingerprintSet, at: datetime) -> None:
+        """Write which fingerprints are in use from now on, their rows once for each set."""
+        digest = fingerprints.digest()
+        self._db.execute(
+            "INSERT OR IGNORE INTO fingerprint_set (digest, sources, rows, content) VALUES (?, ?, ?, ?)",
+            (digest, text(fingerprints.sources), len(fingerprints.rows), zlib.compress(fingerprints.content())),
+        )
+        self._db.execute(
+            "INSERT OR REPLACE INTO fingerprint_use (since, digest) SELECT ?1, ?2 "
+            "WHERE ?2 IS NOT (SELECT digest FROM fingerprint_use ORDER BY since DESC LIMIT 1)",
+            (milliseconds(at), digest),
+        )
+
     def outbox(self, write: Callable[[sqlite3.Connection], None]) -> None:
         """Write to the outbox (`monitor.store.outbox`)."""
         write(self._db)
@@ -199,7 +216,7 @@ class Recorder:
                 text(incident.mechanisms),
                 text(incident.members),
                 text(incident.all_members),
-                text(incident.networks),
+                text([_in_milliseconds(one) for one in incident.networks]),
                 incident.measured_networks,
                 optional_milliseconds(incident.quorum_at),
                 incident.sequence,
@@ -579,6 +596,12 @@ class Recorder:
             ).fetchone()
         self._ids[key] = found[0]
         return int(found[0])
+
+
+def _in_milliseconds(network: AffectedNetwork) -> AffectedNetwork:
+    """Return a network with its times as the columns have theirs."""
+    ended_at = None if network.ended_at is None else instant(milliseconds(network.ended_at))
+    return msgspec.structs.replace(network, alarmed_at=instant(milliseconds(network.alarmed_at)), ended_at=ended_at)
 
 
 def _is_remarkable(verdict: Verdict | None) -> bool:

@@ -114,6 +114,18 @@ def m0002_events(database: Any) -> None:
 
 
 @MIGRATIONS()
+def m0020_fingerprints(database: Any) -> None:
+    """Create the fingerprints that verdicts rested on, and from when each set was in use."""
+    _run(database, _FINGERPRINTS)
+
+
+@MIGRATIONS()
+def m0021_platform_status(database: Any) -> None:
+    """Create the view of how many targets of a platform stand how at each vantage."""
+    _run(database, _PLATFORM_STATUS)
+
+
+@MIGRATIONS()
 def m0050_detection(database: Any) -> None:
     """Give incidents networks, numbered updates and dated edges; a member is now a series on one network."""
     _run(database, _DETECTION)
@@ -620,4 +632,42 @@ UPDATE incident SET {column} = (
         AND x.after = 'not_accessible' AND x.at BETWEEN incident.opened_at AND coalesce(incident.closed_at, x.at)
         ORDER BY x.at DESC LIMIT 1), 0)))
     FROM json_each(incident.{column}));
+"""
+
+_FINGERPRINTS: Final = """
+-- content is the rows as JSON, compressed with zlib; the digest is of the JSON
+CREATE TABLE fingerprint_set (
+    digest TEXT PRIMARY KEY,
+    sources TEXT NOT NULL,
+    rows INTEGER NOT NULL,
+    content BLOB NOT NULL
+) STRICT;
+-- which set verdicts drawn from `since` on rest on, until the next row
+CREATE TABLE fingerprint_use (
+    since INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL REFERENCES fingerprint_set(digest)
+) STRICT;
+CREATE TRIGGER fingerprint_set_is_final BEFORE UPDATE ON fingerprint_set
+BEGIN SELECT RAISE(ABORT, 'a set of fingerprints is never changed'); END;
+"""
+
+_PLATFORM_STATUS: Final = """
+-- by the last measurement of each series that was judged, of targets and vantages still configured
+CREATE VIEW platform_status AS
+SELECT p.name AS platform, g.name AS vantage, coalesce(g.country, n.country) AS country, n.asn, n.name AS network,
+    count(*) AS targets, sum(c.status = 'accessible') AS accessible, sum(c.status = 'blocked') AS blocked,
+    sum(c.status = 'throttled') AS throttled, sum(c.status = 'withheld') AS withheld, sum(c.status = 'down') AS down,
+    sum(c.status = 'inconclusive') AS inconclusive, min(m.started_at) AS oldest_at, max(m.started_at) AS newest_at
+FROM series s
+JOIN target t ON t.id = s.target_id AND t.removed_at IS NULL
+JOIN platform p ON p.id = t.platform_id
+JOIN vantage g ON g.id = s.vantage_id AND g.removed_at IS NULL AND g.role = 'test'
+JOIN measurement m ON m.id = (
+    SELECT id FROM measurement WHERE target_id = s.target_id AND vantage_id = s.vantage_id
+    ORDER BY started_at DESC, id DESC LIMIT 1)
+JOIN network n ON n.id = m.network_id
+JOIN conclusion c ON c.id = (
+    SELECT conclusion_id FROM verdict WHERE measurement_id = m.id ORDER BY drawn_at DESC, rules_version DESC LIMIT 1)
+WHERE p.removed_at IS NULL AND p.name <> 'control-sites'
+GROUP BY p.id, g.id, n.asn;
 """

@@ -22,6 +22,7 @@ import msgspec
 
 from monitor.config.schema import Retention
 from monitor.model.alert import Attempt, Mute, Notice, Shift
+from monitor.model.fingerprint import FingerprintSet
 from monitor.model.onset import Onset
 from monitor.model.outcome import Incident, IncidentUpdate, Outcome, Silence
 from monitor.model.seams import Clock
@@ -219,6 +220,10 @@ class Store:
             ),
             is_run=False,
         )
+
+    def sync_fingerprints(self, fingerprints: FingerprintSet, at: datetime) -> "Future[bool]":
+        """Queue which fingerprints verdicts rest on from `at` on; never lost."""
+        return self._queue(lambda recorder: recorder.fingerprints(fingerprints, at), is_run=False)
 
     def maintain(self, now: datetime, retention: Retention) -> "Future[bool]":
         """Queue rollups and retention as of `now`, done in slices while nothing else waits long; about once an hour.

@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from monitor.detect.rollup import PlatformVerdict
 from monitor.model.alert import DeliveryState
 from monitor.store.incident_detail import IncidentDetail
 from monitor.store.outbox_reader import AlertRecord
@@ -28,6 +29,12 @@ class Targets(msgspec.Struct, frozen=True):
     """Answer of /api/v1/targets."""
 
     targets: tuple[TargetState, ...]
+
+
+class Platforms(msgspec.Struct, frozen=True):
+    """Answer of /api/v1/platforms."""
+
+    platforms: tuple[PlatformVerdict, ...]
 
 
 class History(msgspec.Struct, frozen=True):
@@ -73,6 +80,20 @@ async def targets(services: Services, request: Request) -> Response:
                 one
                 for one in states
                 if (platform is None or one.platform == platform) and (vantage is None or one.vantage == vantage)
+            )
+        )
+    )
+
+
+async def platforms(services: Services, request: Request) -> Response:
+    """Return how platforms stand as a whole, one of them or in one country if the query names it."""
+    platform, country = request.query_params.get("platform"), request.query_params.get("country")
+    return _json(
+        Platforms(
+            tuple(
+                one
+                for one in services.platforms(await services.targets())
+                if (platform is None or one.platform == platform) and (country is None or one.country == country)
             )
         )
     )
@@ -164,6 +185,13 @@ ROUTES: Final = (
         "The present state of every target at every vantage",
         parameters=(Parameter("platform", "only this platform", _TEXT), Parameter("vantage", "only this one", _TEXT)),
         answer=Targets,
+    ),
+    Route(
+        "/api/v1/platforms",
+        platforms,
+        "How each platform stands as a whole, by country, with the networks that count and those that do not",
+        parameters=(Parameter("platform", "only this one", _TEXT), Parameter("country", "only this one, as PK", _TEXT)),
+        answer=Platforms,
     ),
     Route(
         "/api/v1/history",

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from monitor.detect.rollup import PlatformVerdict
 from monitor.model.vantage import VantageState
 from monitor.model.verdict import Status
 from monitor.store.incident_detail import IncidentDetail
@@ -40,12 +41,18 @@ async def page(services: Services, _: Request) -> Response:
     """Return the page as it is now."""
     targets = await services.targets()
     incidents = await services.incidents(IncidentQuery(is_open=True, limit=_MOST_INCIDENTS))
-    text = await asyncio.to_thread(render, services.status(), targets, incidents)
+    platforms = services.platforms(targets)
+    text = await asyncio.to_thread(render, services.status(), targets, platforms, incidents)
     policy = f"{CONTENT_POLICY}; style-src '{_style_hash()}'"
     return HTMLResponse(text, headers={"Content-Security-Policy": policy})
 
 
-def render(status: DaemonStatus, targets: Sequence[TargetState], incidents: Sequence[IncidentDetail] = ()) -> str:
+def render(
+    status: DaemonStatus,
+    targets: Sequence[TargetState],
+    platforms: Sequence[PlatformVerdict] = (),
+    incidents: Sequence[IncidentDetail] = (),
+) -> str:
     """Return the HTML."""
     ordered = sorted(
         targets,
@@ -54,6 +61,7 @@ def render(status: DaemonStatus, targets: Sequence[TargetState], incidents: Sequ
     groups = [list(members) for _, members in groupby(ordered, key=lambda one: one.platform)]
     groups.sort(key=lambda members: min(_RANK[one.status] for one in members))
     counts = Counter(one.status for one in targets)
+    ranked = sorted(platforms, key=lambda one: (_worst(one), _RANK[one.status], one.name.casefold()))
     return (
         _environment()
         .get_template("page.html")
@@ -61,6 +69,8 @@ def render(status: DaemonStatus, targets: Sequence[TargetState], incidents: Sequ
             status=status,
             incidents=incidents,
             groups=groups,
+            platforms=[one for one in ranked if not _is_clear(one)],
+            clear=[one for one in ranked if _is_clear(one)],
             counts=[(found, counts[found]) for found in _SIGNS if counts[found]],
             signs=_SIGNS,
             style=_style(),
@@ -74,6 +84,17 @@ def render(status: DaemonStatus, targets: Sequence[TargetState], incidents: Sequ
             words=lambda value: str(value).replace("_", " "),
         )
     )
+
+
+def _is_clear(one: PlatformVerdict) -> bool:
+    """Tell whether a platform is accessible from every vantage, and all that could be judged of it."""
+    return not one.is_partial and all(vantage.status is Status.ACCESSIBLE for vantage in one.vantages)
+
+
+def _worst(one: PlatformVerdict) -> int:
+    """Return the rank of the worst that any target of a platform shows anywhere: one that is blocked is the signal."""
+    shown = (status for vantage in one.vantages for status in vantage.targets.values())
+    return min(map(_RANK.__getitem__, shown), default=_RANK[one.status])
 
 
 def duration_text(duration: timedelta) -> str:

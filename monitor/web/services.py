@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from monitor.detect.rollup import PlatformVerdict
 from monitor.exporter.exporter import Exporter
 from monitor.model.measurement import Recording
 from monitor.model.outcome import Incident, Silence
@@ -149,6 +150,10 @@ class Services(Protocol):
 
     async def targets(self) -> Sequence[TargetState]:
         """Return every configured target at every vantage that measures it."""
+        ...
+
+    def platforms(self, targets: Sequence[TargetState]) -> Sequence[PlatformVerdict]:
+        """Return how platforms stand as a whole, for each country, drawn from how their targets do."""
         ...
 
     async def history(self, query: HistoryQuery) -> Sequence[HistoryRow]:

@@ -60,6 +60,7 @@ class Scene:
         resolver: str = "system",
         query_type: str = "A",
         late: Iterable[str] = (),
+        alias: str = "",
     ) -> Self:
         transport = {"https": "https", "tls": "tls", "tcp": "tcp"}.get(resolver.partition("://")[0], "udp")
         replies = tuple(
@@ -71,8 +72,11 @@ class Scene:
                 query_type=query_type,
                 resolver=resolver,
                 transport=transport,
-                answers=tuple(DnsAnswer("AAAA" if ":" in one else "A", one) for one in addresses),
-                ttls_seconds=(3600,) * len(addresses),
+                answers=(
+                    *((DnsAnswer("CNAME", alias),) if alias else ()),
+                    *(DnsAnswer("AAAA" if ":" in one else "A", one) for one in addresses),
+                ),
+                ttls_seconds=(3600,) * (len(addresses) + bool(alias)),
                 late_replies=replies,
                 **self._common(failure),
             )

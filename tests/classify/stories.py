@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from monitor.classify.context import Context
-from monitor.classify.fingerprints import FINGERPRINTS, Fingerprint
+from monitor.config.fingerprints import shipped
 from monitor.model.failure import TOO_MANY_REDIRECTS
+from monitor.model.fingerprint import Fingerprint
 from monitor.model.measurement import Measurement
 from monitor.model.observation import Purpose
 from monitor.model.target import Expectation
@@ -37,6 +38,7 @@ ASN_OF: Final = {
 }  # fmt: skip
 
 NOTICE: Final = b"<title>Access Denied</title><p>This page is not for you, says the laboratory.</p>"
+PAKISTANI: Final = tuple(row for row in shipped()[1] if row.id.startswith(("ooni.pk_", "cp.")))
 LABORATORY: Final = (
     Fingerprint(id="lab.page", location="body", type="contains", pattern="says the laboratory", scope="isp"),
     Fingerprint(id="lab.host", location="dns", type="full", pattern=BLOCK_PAGE_HOST, scope="isp"),
@@ -487,6 +489,22 @@ def _() -> tuple[Scene, Context]:
     return here.tcp(ORIGIN).tls(ORIGIN, EXAMPLE).http(HTTPS, ORIGIN), judged_with(control_https())
 
 
+ALIAS: Final = (Fingerprint(id="lab.alias", location="dns", type="full", pattern="blocked.example.pk", scope="isp"),)
+
+
+@story("alias-of-a-block-page-host", "dns_blockpage_address", "blocked", "confirmed", "dns.blockpage_address")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, RELAY, alias="Blocked.example.pk.").tcp(RELAY)
+    here.tls(RELAY, EXAMPLE, "connection_reset")
+    return here, judged_with(control_https(), fingerprints=ALIAS)
+
+
+@story("alias-that-serves-the-true-page", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN, alias="blocked.example.pk").tcp(ORIGIN).tls(ORIGIN, EXAMPLE)
+    return here.http(HTTPS, ORIGIN), judged_with(control_https(), fingerprints=ALIAS)
+
+
 @story("unlisted-host-of-a-known-page", "dns_blockpage_address", "blocked", "confirmed", "dns.blockpage_address")
 def _() -> tuple[Scene, Context]:
     here = Scene(HTTP).dns(EXAMPLE, RELAY).tcp(RELAY, 80)
@@ -548,6 +566,22 @@ def _() -> tuple[Scene, Context]:
     return injected_page(), judged_with(control_http(), bodies=bodies(NOTICE), fingerprints=(*LABORATORY, veto))
 
 
+@story("block-page-that-vague-wording-matches-too", "http_blockpage", "blocked", "confirmed", "http.blockpage")
+def _() -> tuple[Scene, Context]:
+    vague = Fingerprint(id="lab.vague", location="body", type="contains", pattern="Access Denied", scope="vbw")
+    return injected_page(), judged_with(control_http(), bodies=bodies(NOTICE), fingerprints=(vague, *LABORATORY))
+
+
+@story("block-page-with-a-veto-also-at-the-control", "content_same", "accessible")
+def _() -> tuple[Scene, Context]:
+    veto = Fingerprint(id="lab.veto", location="body", type="contains", pattern="Ray ID:", scope="fp")
+    page: dict[str, Any] = {"headers": (), "title": "Access Denied", "keep_body": True}
+    there = NOTICE + b"<p>Ray ID: 1</p>"
+    return _http(Scene(HTTP), **page, body=NOTICE), judged_with(
+        control_http(**page, body=there), bodies=bodies(NOTICE, there), fingerprints=(veto, *LABORATORY)
+    )
+
+
 @story("block-page-also-at-the-control", "content_same", "accessible")
 def _() -> tuple[Scene, Context]:
     page: dict[str, Any] = {"headers": (), "title": "Access Denied", "body": NOTICE, "keep_body": True}
@@ -563,7 +597,7 @@ def _() -> tuple[Scene, Context]:
 def _() -> tuple[Scene, Context]:
     here = Scene(HTTP).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 80)
     here.http(HTTP, ORIGIN, 302, location="http://restrict.wateen.net/?u=1", body=b"")
-    return here, judged_with(control_http(), fingerprints=FINGERPRINTS)
+    return here, judged_with(control_http(), fingerprints=PAKISTANI)
 
 
 @story("redirected-to-a-page-of-another-host", "http_blockpage", "blocked", "confirmed", "http.redirect")
@@ -579,7 +613,7 @@ def _() -> tuple[Scene, Context]:
 def _() -> tuple[Scene, Context]:
     page = b"<html>Surf Safely! This website is prohibited for viewership from within Pakistan.</html>"
     here = _http(Scene(HTTP), headers=(), title="Surf Safely!", body=page, keep_body=True)
-    return here, judged_with(bodies=bodies(page), fingerprints=FINGERPRINTS)
+    return here, judged_with(bodies=bodies(page), fingerprints=PAKISTANI)
 
 
 @story("legal-refusal", "tls_refused", "withheld", "confirmed")

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from monitor.classify.context import Context
 from monitor.classify.expected import is_unexpected, symptom
-from monitor.classify.fingerprints import FINGERPRINTS, Fingerprint
 from monitor.classify.follow_ups import FollowUpSettings, control_checks, follow_ups
 from monitor.classify.rules import RULES
 from monitor.classify.verdict import classify
+from monitor.config.fingerprints import shipped
 from monitor.model.failure import TOO_MANY_REDIRECTS, Failure
+from monitor.model.fingerprint import Fingerprint
 from monitor.model.measurement import Measurement
 from monitor.model.observation import (
     DnsAnswer,
@@ -131,7 +132,7 @@ contexts = st.builds(
     known_addresses=st.frozensets(addresses),
     allowed_bogons=st.sampled_from([(), ("10.0.0.0/8",)]),
     fingerprints=st.just(
-        (*FINGERPRINTS, Fingerprint(id="broken", location="body", type="regexp", pattern="(", scope="isp"))
+        (*shipped()[1], Fingerprint(id="broken", location="body", type="regexp", pattern="(", scope="isp"))
     ),
     bodies=st.sampled_from([{}, {"body": b"\xff\xfe"}, {"body": b"h\r\n\r\nrestrictk.wateen.net"}]),
     asn_of=st.dictionaries(addresses, st.sampled_from([1, 2]), max_size=3),

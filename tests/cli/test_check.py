@@ -18,7 +18,10 @@ def test_sound_file_is_summed_up(tmp_path: Path) -> None:
     (tmp_path / "probes.yaml").write_text(SOUND)
     ran = monitor("check", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert "1 platforms with 1 targets, 0 control sites, 1 vantages of which 0 control." in ran.stdout
+    assert (
+        "1 platforms with 1 targets, 0 control sites, 1 vantages of which 0 control, 20 fingerprints of block pages."
+        in ran.stdout
+    )
     assert "MB per day" in ran.stdout
     assert "an address block cannot be told from an outage" in ran.stdout
 

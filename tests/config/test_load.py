@@ -8,9 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.config.digest import digest
+from monitor.config.fingerprints import shipped
 from monitor.config.load import load
 from monitor.config.problem import ConfigError
 from monitor.config.schema import AgentOptions, Configuration, DirectOptions
+from monitor.model.fingerprint import FingerprintSet
+
+NONE = FingerprintSet()
 
 SOUND = """\
 vantages:
@@ -151,6 +155,9 @@ FINGERPRINT = "ab" * 32
         (SOUND + "sanity: {anchors: ['1.1.1.1']}\n", ":7: sanity.anchors.0: must be HOST:PORT"),
         (SOUND + "sanity: {portals: {http://a.example/: [1]}}\n", ":7: sanity.portals.http://a.example/: must be"),
         (SOUND + "follow_ups: {resolvers: ['https://9.9.9.9@x']}\n", ":7: follow_ups.resolvers.0: must be system, udp"),
+        (SOUND + "detection: {reprobe_wait: 1s}\n", ":7: detection.reprobe_wait: 1s is below the polite floor of 5s"),
+        (SOUND + "detection: {clearing_interval: 5s}\n", ":7: detection.clearing_interval: 5s is below the polite"),
+        (SOUND + "detection: {reprobes: 9}\n", ":7: detection.reprobes: must be less than or equal to 5, not '9'"),
         (SOUND + "data: {monthly_mb: 0}\n", ":7: data.monthly_mb: must be greater than 0, not '0'"),
         (PLATFORMS + "vantages: {here: {}}\n", ":2: vantages.here.kind: missing; known: agent, direct"),
         (PLATFORMS + "vantages: {here: {kind: direct, country: pk}}\n", "country: must be two capital"),
@@ -344,11 +351,12 @@ def test_control_characters_of_the_file_reach_no_terminal(tmp_path: Path) -> Non
 def test_digest_names_what_is_measured_and_neither_secrets_nor_folders(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     texts = (SOUND + "server: {token: '${T}'}\n", {"T": "one"}), (SOUND + "server: {token: '${T}'}\n", {"T": "two"})
-    one, two = (digest(loaded(tmp_path, text, environ)) for text, environ in texts)
-    moved = digest(loaded(tmp_path / "elsewhere", *texts[0]))
+    one, two = (digest(loaded(tmp_path, text, environ), NONE) for text, environ in texts)
+    moved = digest(loaded(tmp_path / "elsewhere", *texts[0]), NONE)
     assert one == two == moved
     assert re.fullmatch("[0-9a-f]{64}", one)
-    assert one != digest(loaded(tmp_path, texts[0][0].replace("x.com", "y.com"), {"T": "one"}))
+    assert one != digest(loaded(tmp_path, texts[0][0].replace("x.com", "y.com"), {"T": "one"}), NONE)
+    assert one != digest(loaded(tmp_path, *texts[0]), FingerprintSet(rows=shipped()[1]))
     assert one != hashlib.sha256(b"").hexdigest()
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from monitor.demo.story import CAST, STORY, Step, differences, too_few, wrongly_blamed
 from monitor.lab.scenarios import ACCESSIBLE
-from monitor.model.outcome import Incident
+from monitor.model.outcome import Incident, Member
 from monitor.model.vantage import NetworkIdentity
 from monitor.model.verdict import Confidence, Status
 from monitor.store.reader import HistoryRow
@@ -59,7 +59,7 @@ def incident(platform: str, *, closed: bool = False) -> Incident:
         started_after=None,
         started_before=SINCE,
         closed_at=SINCE if closed else None,
-        members=() if closed else ((f"{platform}-home", "here"),),
+        members=() if closed else (Member(f"{platform}-home", "here", 0),),
     )
 
 

@@ -199,6 +199,8 @@ def test_the_wording_about_a_country_needs_a_quorum_and_every_measured_network()
     assert extent(both) == "country-wide as far as is measured: on all 2 networks"
     late = after(after(None, blocked(), measured=2), blocked(vantage="cmpak", at=AT + 2 * HOUR), measured=2)
     assert extent(late) == "on 2 of 2 networks measured"
+    assert extent(after(None, blocked(), is_test=False)) == "on circumvention routes only"
+    assert extent(after(both, returned(), measured=2)) == "on 1 of 2 networks measured"
 
 
 def test_reachable_again_but_not_confirmed_is_seen() -> None:

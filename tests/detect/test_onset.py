@@ -55,7 +55,7 @@ def test_the_posterior_is_that_of_the_formula(rounds: list[tuple[float, bool]]) 
 
 
 def test_a_clean_block_is_dated_between_its_last_good_and_first_failing_round() -> None:
-    found = posterior(range(1, 101), [False] * 60 + [True] * 40, 0, 101)  # type: ignore[arg-type]  # whole numbers are times too
+    found = posterior(range(1, 101), [False] * 60 + [True] * 40, 0, 101)
     assert 59 < found.low < 60.5 < found.high < 62
     assert found.log_support > 50
 
@@ -100,6 +100,19 @@ def test_noise_supports_no_change() -> None:
     assert dated(signs).dating is Dating.UNDATED
 
 
+def test_a_block_soon_after_measuring_began_is_dated_as_well() -> None:
+    onset = dated("." * 24 + "xxxx", later=timedelta(seconds=30))
+    assert onset.dating is Dating.DATED
+    assert onset.earliest is not None
+    assert onset.earliest > START + 20 * ROUND
+
+
+def test_a_lone_failing_round_at_the_end_is_too_little_to_date() -> None:
+    onset = dated("." * 20 + "x", later=timedelta(seconds=30))
+    assert 0 < onset.log_support < 3
+    assert (onset.dating, onset.latest) == (Dating.UNDATED, None)
+
+
 def test_a_window_begins_with_the_change_before_and_ends_a_day_after_the_alarm() -> None:
     alarm = START + timedelta(days=5)
     assert window(alarm, None, alarm + HOUR) == (alarm - 48 * HOUR, alarm + HOUR)
@@ -111,7 +124,7 @@ def test_rounds_outside_the_window_are_left_out() -> None:
     previous = START + 32 * ROUND
     onset = date(rounds, Edge.START, rounds[-1].at, previous, rounds[-1].at + HOUR)
     assert onset.dating is Dating.DATED
-    assert onset.rounds == 64 - 32
+    assert onset.rounds == 64 - 31
 
 
 def test_a_change_is_dated_at_the_alarm_and_after_one_six_and_twenty_four_hours_and_then_no_more() -> None:

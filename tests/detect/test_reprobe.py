@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from monitor.detect.reprobe import ReprobeSettings, next_look, spread
@@ -13,7 +13,7 @@ def waits(
     signs: str, state: DetectorState = KNOWN, *, interval: float = INTERVAL, settings: ReprobeSettings = SETTINGS
 ) -> list[float | None]:
     """Return what each round asks for: those after one that asked are further looks, the others on schedule."""
-    looks, found, when = [], [], 0.0
+    looks, found, when = list[datetime](), list[float | None](), 0.0
     for sign in signs:
         before = state
         state, _ = fed(state, when, failing=sign == "x")
@@ -41,6 +41,9 @@ def test_one_look_more_where_a_single_one_would_settle_it() -> None:
 
 def test_a_later_round_of_the_same_run_starts_no_new_looks() -> None:
     assert waits("x..x" + "x")[4] is None
+    first, _ = fed(KNOWN, 0.0, failing=True)
+    second, _ = fed(first, INTERVAL, failing=True)
+    assert next_look(first, second, [], at(INTERVAL), interval_seconds=INTERVAL, settings=SETTINGS) is None
 
 
 def test_rounds_run_a_minute_apart_until_a_return_is_confirmed() -> None:

@@ -17,6 +17,7 @@ from monitor.exporter.exporter import Exporter
 from monitor.exporter.exposition import Format, document, format_for
 from monitor.model.observation import Purpose
 from monitor.model.outcome import Incident, Silence
+from monitor.model.rollup import RollupRule
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageCheck, VantageInfo, VantageState
 from monitor.model.verdict import Status
@@ -43,6 +44,7 @@ def an_exporter() -> Exporter:
 def a_full_exporter() -> Exporter:
     """Return an exporter that has something to say about every metric."""
     exporter = an_exporter()
+    exporter.platforms({"x": RollupRule()}, {"x-home": "x", "x-api": "x", "x-short": "x"})
     exporter.observe(outcome(BLOCKED, recording(is_deep=True)), X_HOME, LAHORE, 300)
     api = Target(name="x-api", platform="x", url="https://api.x.com/")
     exporter.observe(outcome(ACCESSIBLE, recording(target=api)), api, LAHORE, 300)
@@ -59,6 +61,7 @@ def a_full_exporter() -> Exporter:
     exporter.dropped(LAHORE.name, "vantage_offline")
     exporter.in_flight(3)
     exporter.module_unknown()
+    exporter.roll_up(NOW)
     return exporter
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from monitor.detect.rollup import PlatformVerdict
 from monitor.exporter.exporter import Exporter
 from monitor.model.measurement import Recording
 from monitor.model.target import Target
@@ -71,6 +72,7 @@ class ScriptedServices:
         settings: WebSettings | None = None,
         status: DaemonStatus = STATUS,
         targets: Sequence[TargetState] = (),
+        platforms: Sequence[PlatformVerdict] = (),
         configured: Sequence[Target] = (X_HOME,),
         recorded: Recording | None = None,
         verdict: Verdict = ACCESSIBLE,
@@ -84,6 +86,7 @@ class ScriptedServices:
         self.asked: list[tuple[object, ...]] = []
         self._status = status
         self._targets = targets
+        self._platforms = platforms
         self._configured = configured
         self._result = ProbeResult(recorded or recording(), verdict)
         self._reload_answer = reload_answer
@@ -101,6 +104,10 @@ class ScriptedServices:
 
     async def targets(self) -> Sequence[TargetState]:
         return self._targets
+
+    def platforms(self, targets: Sequence[TargetState]) -> Sequence[PlatformVerdict]:
+        self.asked.append(("platforms", tuple(targets)))
+        return self._platforms
 
     async def history(self, query: HistoryQuery) -> Sequence[HistoryRow]:
         self.asked.append(("history", query))

@@ -10,12 +10,14 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from monitor.config.fingerprints import shipped
 from monitor.detect.cusum import DEFAULT
+from monitor.model.fingerprint import FingerprintSet
 from monitor.model.measurement import Measurement, Recording
 from monitor.model.observation import TlsObservation
 from monitor.model.outcome import AffectedNetwork, Incident, IncidentUpdate, Member, Outcome, UpdateKind
 from monitor.model.target import Target
-from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageState
+from monitor.model.vantage import NetworkIdentity, Role, VantageCheck, VantageInfo, VantageState
 from monitor.model.verdict import DetectorState, Reason, SeriesState, Status, Transition, Verdict
 from monitor.store.connection import StoreError, connect_reader
 from monitor.store.reader import Reader
@@ -297,6 +299,50 @@ def test_a_target_keeps_each_definition_it_had(store: Store, path: Path) -> None
     rows = db.execute("SELECT url, interval_seconds FROM target_definition ORDER BY since").fetchall()
     db.close()
     assert rows == [("https://x.com/", 300.0), ("https://other.example/", 60.0), ("https://other.example/", None)]
+
+
+def test_verdicts_can_be_drawn_again_with_the_fingerprints_of_their_time(store: Store, path: Path) -> None:
+    before, after = FingerprintSet(rows=shipped()[1]), FingerprintSet()
+    for at, fingerprints in ((0, before), (60, before), (120, after), (180, before)):
+        store.sync_fingerprints(fingerprints, NOW + seconds(at)).result(30)
+    with Reader(path) as reader:
+        assert reader.fingerprints_at(NOW - seconds(1)) is None
+        assert reader.fingerprints_at(NOW + seconds(90)) == before.rows
+        assert reader.fingerprints_at(NOW + seconds(130)) == ()
+        assert reader.fingerprints_at(NOW + seconds(9999)) == before.rows
+    db = sqlite3.connect(path)
+    assert db.execute("SELECT count(*) FROM fingerprint_set").fetchone() == (2,)
+    assert db.execute("SELECT count(*) FROM fingerprint_use").fetchone() == (3,)
+    db.close()
+
+
+def test_targets_of_a_platform_are_counted_by_their_latest_verdicts(store: Store, path: Path) -> None:
+    names = ("x-home", "x-api", "x-old", "debian")
+    targets = [
+        Target(name=one, platform="control-sites" if one == "debian" else "x", url=f"https://{one}.example/")
+        for one in names
+    ]
+    vantages = [
+        VantageInfo(name="lahore", kind="direct"),
+        VantageInfo(name="vpn", kind="direct", role=Role.CIRCUMVENTION),
+    ]
+    store.sync_configuration({"x": "X"}, targets, vantages, "d", NOW).result(30)
+    store.sync_configuration({"x": "X"}, [one for one in targets if one.name != "x-old"], vantages, "d", NOW).result(30)
+    runs = [("x-home", BLOCKED), ("x-home", ACCESSIBLE), ("x-api", BLOCKED), ("x-old", BLOCKED), ("debian", ACCESSIBLE)]
+    put(
+        store,
+        *(
+            outcome(number, NOW + seconds(number), target=target, verdict=verdict)
+            for number, (target, verdict) in enumerate(runs, 1)
+        ),
+        outcome(9, NOW, target="x-home", vantage="vpn"),
+    )
+    db = connect_reader(path)
+    found = db.execute(
+        "SELECT platform, vantage, country, asn, targets, accessible, blocked FROM platform_status"
+    ).fetchall()
+    db.close()
+    assert [tuple(row) for row in found] == [("x", "lahore", "PK", 17557, 2, 1, 1)]
 
 
 def test_since_is_the_first_round_of_the_confirmed_change(store: Store, path: Path) -> None:

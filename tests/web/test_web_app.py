@@ -5,6 +5,8 @@ import msgspec
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from monitor.detect.rollup import Standing, roll_up
+from monitor.model.rollup import RollupRule
 from monitor.model.verdict import Status
 from monitor.store.incident_detail import IncidentDetail
 from monitor.store.reader import HistoryRow
@@ -78,6 +80,24 @@ def test_targets_can_be_narrowed_to_a_platform_and_a_vantage() -> None:
     assert found("") == [("x-home", "lahore"), ("facebook-home", "lahore"), ("x-home", "karachi")]
     assert found("?platform=x") == [("x-home", "lahore"), ("x-home", "karachi")]
     assert found("?platform=x&vantage=karachi") == [("x-home", "karachi")]
+
+
+def test_platforms_are_drawn_from_targets_and_chosen_by_the_query() -> None:
+    def standing(country: str) -> Standing:
+        return Standing(target="x-home", vantage=country, country=country, status=Status.BLOCKED, measured_at=NOW)
+
+    verdicts = roll_up("x", "X", RollupRule(), [standing("PK"), standing("IN")], NOW)
+    services = ScriptedServices(targets=(STATE,), platforms=verdicts)
+    client = Client(services)
+
+    def found(query: str) -> list[tuple[str, str, str]]:
+        answer = client.get(f"/api/v1/platforms{query}").json()["platforms"]
+        return [(one["platform"], one["country"], one["status"]) for one in answer]
+
+    assert found("") == [("x", "IN", "blocked"), ("x", "PK", "blocked")]
+    assert found("?platform=x&country=PK") == [("x", "PK", "blocked")]
+    assert found("?platform=facebook") == []
+    assert services.asked[0] == ("platforms", (STATE,))
 
 
 def test_history_asks_for_what_the_query_says() -> None:

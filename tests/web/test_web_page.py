@@ -4,7 +4,9 @@ import msgspec
 import pytest
 
 from monitor.detect.incidents import Returning
+from monitor.detect.rollup import PlatformVerdict, Standing, roll_up
 from monitor.model.outcome import AffectedNetwork, Member, Silence
+from monitor.model.rollup import RollupRule
 from monitor.model.vantage import NetworkIdentity, VantageState
 from monitor.model.verdict import Confidence, Reason, Status
 from monitor.store.incident_detail import IncidentDetail, Interval
@@ -133,7 +135,7 @@ def test_an_open_incident_tells_what_is_known_about_its_beginning() -> None:
         networks=(AffectedNetwork(asn=17557, name="<PTCL>", alarmed_at=NOW),),
         extent="on 1 of 3 networks measured",
     )
-    text = render(STATUS, [], [incident])
+    text = render(STATUS, [], incidents=[incident])
     assert "x-pk-20261122" in text
     assert "it began before the first measurement" in text
     assert "x-home from lahore" in text
@@ -144,7 +146,7 @@ def test_an_open_incident_tells_what_is_known_about_its_beginning() -> None:
         start=Interval(earliest=NOW - timedelta(minutes=70), latest=NOW - timedelta(minutes=58)),
         returning=(Returning(member=MEMBER, since=NOW - timedelta(minutes=2), score=1.73),),
     )
-    text = render(STATUS, [], [dated])
+    text = render(STATUS, [], incidents=[dated])
     assert "between <time" in text
     assert "x-home reachable again since" in text
     assert "not confirmed" in text
@@ -185,3 +187,38 @@ def test_markup_from_the_network_is_shown_and_not_obeyed() -> None:
 )
 def test_a_length_of_time_has_its_two_largest_units(seconds: int, text: str) -> None:
     assert duration_text(timedelta(seconds=seconds)) == text
+
+
+def platform(name: str, *standings: Standing) -> PlatformVerdict:
+    (verdict,) = roll_up(name.lower(), name, RollupRule(), standings, NOW)
+    return verdict
+
+
+def at(vantage: str, status: Status, asn: int, target: str = "x-home") -> Standing:
+    return Standing(
+        target=target,
+        vantage=vantage,
+        country="PK",
+        network=NetworkIdentity(asn=asn, name=f"<b>{vantage}"),
+        status=status,
+        measured_at=NOW,
+    )
+
+
+def test_platforms_stand_above_targets_in_words_and_the_clear_ones_in_one_line() -> None:
+    blocked = platform("X", at("lahore", Status.BLOCKED, 1), at("karachi", Status.BLOCKED, 2))
+    partly = platform("Telegram", at("lahore", Status.BLOCKED, 1), *(at(f"v{n}", Status.ACCESSIBLE, n) for n in (2, 3)))
+    clear = platform("Signal", at("lahore", Status.ACCESSIBLE, 1))
+    grey = platform("Grab", at("lahore", Status.INCONCLUSIVE, 1))
+    text = render(STATUS, [BLOCKED], [clear, grey, partly, blocked])
+    order = [text.index(f'data-label="Platform">{name}</th>') for name in ("X", "Telegram", "Grab")]
+    assert order == sorted(order)
+    assert order[-1] < text.index("<h2>Targets</h2>")
+    assert "X is blocked on both networks measured in PK: &lt;b&gt;lahore (AS1) and &lt;b&gt;karachi (AS2)." in text
+    assert "It is blocked on 1: &lt;b&gt;lahore (AS1)." in text
+    assert "Signal (PK)</span>" in text
+    assert 'data-label="Platform">Signal' not in text
+
+
+def test_a_page_without_platforms_has_no_heading_for_them() -> None:
+    assert "<h2>Platforms</h2>" not in render(STATUS, [])

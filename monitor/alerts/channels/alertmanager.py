@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import httpx
 import msgspec
 
 from monitor.alerts.channel import Answer, Message
-from monitor.alerts.http_post import post
+from monitor.alerts.http_post import client, post
 from monitor.config.alerting import AlertmanagerChannel
 from monitor.model.alert import CLOSING, Alert, AlertKind, Result, Severity
 
@@ -35,10 +34,10 @@ _MOMENTS: Final = frozenset({AlertKind.DEADLINE, AlertKind.TEST})  # nothing end
 class Alertmanager:
     """Posts to one Alertmanager."""
 
-    def __init__(self, config: AlertmanagerChannel, client: httpx.AsyncClient) -> None:
+    def __init__(self, config: AlertmanagerChannel) -> None:
         self._url = config.url.rstrip("/") + "/api/v2/alerts"
         self._token = config.token
-        self._client = client
+        self._client = client(config.ca_file)
 
     async def send(self, message: Message) -> Answer:
         """Send the alerts of one message; of a subject that it tells of twice, the last."""
@@ -61,7 +60,8 @@ class Alertmanager:
         return await post(self._client, self._url, msgspec.json.encode(body), headers)
 
     async def close(self) -> None:
-        """Do nothing: the client is shared."""
+        """Close the connections."""
+        await self._client.aclose()
 
 
 def posted(alert: Alert, now: datetime, headline: str, link: str | None) -> dict[str, Any]:
@@ -86,6 +86,6 @@ def posted(alert: Alert, now: datetime, headline: str, link: str | None) -> dict
     } | ({"generatorURL": link} if link else {})
 
 
-def build(config: AlertmanagerChannel, client: httpx.AsyncClient) -> Alertmanager:
+def build(config: AlertmanagerChannel) -> Alertmanager:
     """Build the channel."""
-    return Alertmanager(config, client)
+    return Alertmanager(config)

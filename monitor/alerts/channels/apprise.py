@@ -3,18 +3,22 @@
 Apprise tells only whether all went well, so every failure is tried again.
 """
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import apprise
-import httpx
 
 from monitor.alerts.channel import Answer, Message
 from monitor.alerts.one_thread import Busy, OneThread
 from monitor.config.alerting import AppriseChannel
 from monitor.model.alert import Alert, Result, Severity
 
-_TYPES = {
+# It logs what it sends, and where: parts of the URL are secrets, and we say what matters ourselves.
+logging.getLogger("apprise").disabled = True
+
+_TYPES: Final = {
     Severity.INFO: apprise.NotifyType.INFO,
     Severity.WARNING: apprise.NotifyType.WARNING,
     Severity.CRITICAL: apprise.NotifyType.FAILURE,
@@ -61,6 +65,6 @@ class Apprise:
         """Do nothing: Apprise opens a connection for each message."""
 
 
-def build(config: AppriseChannel, client: httpx.AsyncClient) -> Apprise:  # noqa: ARG001 - every kind is built alike
+def build(config: AppriseChannel) -> Apprise:
     """Build the channel."""
     return Apprise(config)

@@ -9,8 +9,6 @@ from email.utils import format_datetime
 from html import escape
 from typing import Final
 
-import httpx
-
 from monitor.alerts.channel import Answer, Message
 from monitor.alerts.one_thread import Busy, OneThread
 from monitor.config.alerting import SmtpChannel
@@ -46,7 +44,7 @@ class Smtp:
     def _deliver(self, mail: EmailMessage) -> dict[str, tuple[int, bytes]]:
         config = self._config
         host, _, port = config.server.rpartition(":")
-        host, context = host.strip("[]"), ssl.create_default_context()
+        host, context = host.strip("[]"), ssl.create_default_context(cafile=config.ca_file)
         seconds = config.timeout
         with (
             smtplib.SMTP_SSL(host, int(port), timeout=seconds, context=context)
@@ -104,6 +102,6 @@ def judged(error: Exception) -> Answer:
     return Answer(result=Result.REFUSED if is_permanent else Result.FAILED, detail=f"SMTP {code}", code=code)
 
 
-def build(config: SmtpChannel, client: httpx.AsyncClient) -> Smtp:  # noqa: ARG001 - every kind is built alike
+def build(config: SmtpChannel) -> Smtp:
     """Build the channel."""
     return Smtp(config)

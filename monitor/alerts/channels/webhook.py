@@ -5,11 +5,10 @@ import hmac
 from collections.abc import Sequence
 from datetime import datetime
 
-import httpx
 import msgspec
 
 from monitor.alerts.channel import Answer, Message
-from monitor.alerts.http_post import post
+from monitor.alerts.http_post import client, post
 from monitor.config.alerting import WebhookChannel
 from monitor.model.alert import Alert
 
@@ -34,9 +33,9 @@ class Posted(msgspec.Struct, frozen=True, kw_only=True):
 class Webhook:
     """Posts to one address."""
 
-    def __init__(self, config: WebhookChannel, client: httpx.AsyncClient) -> None:
+    def __init__(self, config: WebhookChannel) -> None:
         self._config = config
-        self._client = client
+        self._client = client(config.ca_file)
 
     async def send(self, message: Message) -> Answer:
         """Send one message."""
@@ -64,7 +63,8 @@ class Webhook:
         """Do nothing: whoever was told remembers."""
 
     async def close(self) -> None:
-        """Do nothing: the client is shared."""
+        """Close the connections."""
+        await self._client.aclose()
 
 
 def signature(secret: str, seconds: int, body: bytes) -> str:
@@ -73,6 +73,6 @@ def signature(secret: str, seconds: int, body: bytes) -> str:
     return f"t={seconds},v1={proof}"
 
 
-def build(config: WebhookChannel, client: httpx.AsyncClient) -> Webhook:
+def build(config: WebhookChannel) -> Webhook:
     """Build the channel."""
-    return Webhook(config, client)
+    return Webhook(config)
