@@ -1,22 +1,26 @@
 """Everything about alerts that a daemon holds together: the policy in use, the channels at work, what texts need."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from monitor.alerts import channels
 from monitor.alerts.channel import Message
 from monitor.alerts.sender import Desk, Line, Sender
-from monitor.alerts.story import Background, story
+from monitor.alerts.story import Background, interval_of, story
 from monitor.alerts.writer import Writer, country_names, country_zones
 from monitor.config.alerting import AlertmanagerChannel, AlertsConfig, ChannelConfig, RouteConfig
 from monitor.config.schema import Configuration
+from monitor.detect.coincidence import WINDOW
 from monitor.detect.dispatch import Rules
+from monitor.detect.nearby import sentences
 from monitor.detect.policy import USUAL, Policy, Quiet, Route
-from monitor.model.alert import Alert, Attempt, Delivery, DeliveryState, Mute, Notice, Planned
+from monitor.model.alert import Alert, AlertKind, Attempt, Delivery, DeliveryState, Mute, Notice, Planned
+from monitor.model.onset import Edge
 from monitor.model.seams import Clock
-from monitor.store.incident_detail import details
+from monitor.store import outbox_reader
+from monitor.store.incident_detail import IncidentDetail, details
 from monitor.store.reader import Reader
 from monitor.store.store import Store
 
@@ -120,17 +124,39 @@ def background(
 ) -> Background:
     """Read what texts say beside the alerts themselves; blocking."""
     incidents = {one.incident.id: one.incident for one in alerts if one.incident}
+    alerts = tuple(alerts)
     found = {one.id: one for one in details(reader, list(incidents.values()))}
     measured = {one.measurement_id for detail in found.values() for one in detail.updates if one.measurement_id}
     return Background(
         now=now,
         details=found,
         verdicts=reader.conclusions(sorted(measured)),
+        event_sentences=event_sentences(reader, alerts, found),
         zones=country_zones(),
         countries=country_names(),
         link=link,
         unstable=unstable,
     )
+
+
+def event_sentences(
+    reader: Reader, alerts: Iterable[Alert], known: Mapping[str, IncidentDetail]
+) -> dict[str, tuple[str, ...]]:
+    """Return which regulatory events lie next to what alerts tell of, in words."""
+    said = {}
+    for alert in alerts:
+        if alert.incident is None:
+            continue
+        edge = Edge.END if alert.kind is AlertKind.END else Edge.START
+        earliest, latest = interval_of(known.get(alert.subject), edge, alert)
+        if latest is None:
+            continue
+        platform, country = alert.incident.platform, alert.incident.country
+        near = outbox_reader.events_near(
+            reader.ask, platform, country, earliest=earliest or latest, latest=latest, window=WINDOW
+        )
+        said[alert.subject] = sentences(earliest, latest, near)
+    return said
 
 
 def line_of(name: str, config: ChannelConfig, rules: Rules) -> Line:

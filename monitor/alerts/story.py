@@ -110,7 +110,7 @@ def story(alert: Alert, background: Background) -> Story:
     shown = tuple(_where(one, now_affected, alert, detail, background.verdicts) for one in networks[:_MOST_NETWORKS])
     ended = incident.closed_at if incident else None
     edge = Edge.END if alert.kind is AlertKind.END else Edge.START
-    start = _interval(detail, edge, alert)
+    start = interval_of(detail, edge, alert)
     last_good, first_bad = _raw(detail, edge, alert)
 
     def moment(at: datetime | None) -> Moment | None:
@@ -199,7 +199,7 @@ def _where(
     return Where(clean(network.name or ""), network.asn, mechanisms, confidence, network.asn not in affected)
 
 
-def _interval(detail: IncidentDetail | None, edge: Edge, alert: Alert) -> tuple[datetime | None, datetime | None]:
+def interval_of(detail: IncidentDetail | None, edge: Edge, alert: Alert) -> tuple[datetime | None, datetime | None]:
     """Return the hull of the dated edges up to the alert, or the rounds around the change where none is dated yet."""
     onsets = [one.onset for one in _edges(detail, edge, alert) if one.onset and one.onset.dating is not Dating.UNDATED]
     latest = [one.latest for one in onsets if one.latest]

@@ -1,11 +1,12 @@
 """Reading the outbox; every function takes the reader's way to ask (`Reader.ask`), and blocks."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
+from monitor.detect.nearby import DatedEvent
 from monitor.model.alert import CLOSING, OPENING, Alert, AlertKind, Delivery, DeliveryState, Mute, Result
 from monitor.store.rows import instant, milliseconds, optional_instant
 
@@ -109,6 +110,30 @@ def channels_told(ask: Ask, subject: str) -> list[Delivery]:
         (subject,),
     )
     return [_delivery(row) for row in rows]
+
+
+def events_near(
+    ask: Ask, platform: str, country: str, *, earliest: datetime, latest: datetime, window: timedelta
+) -> list[DatedEvent]:
+    """Return the dated phases of events about a platform in a country that lie near an interval, oldest first."""
+    rows = ask(
+        "SELECT DISTINCT d.event_id, d.phase, d.earliest, d.latest, a.title, coalesce((SELECT publisher "
+        "FROM event_source WHERE event_id = d.event_id ORDER BY source_id LIMIT 1), '') AS publisher "
+        "FROM event_annotation a JOIN event_date d ON d.event_id = a.id WHERE (a.country IS NULL OR a.country = ?1) "
+        "AND (a.platform IS NULL OR a.platform = ?2) AND d.latest >= ?3 AND d.earliest <= ?4 ORDER BY d.earliest",
+        (country, platform, milliseconds(earliest - window), milliseconds(latest + window)),
+    )
+    return [
+        DatedEvent(
+            event=row["event_id"],
+            title=row["title"],
+            phase=row["phase"],
+            earliest=instant(row["earliest"]),
+            latest=instant(row["latest"]),
+            publisher=row["publisher"],
+        )
+        for row in rows
+    ]
 
 
 def mutes(ask: Ask, *, since: datetime) -> list[Mute]:
