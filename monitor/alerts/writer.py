@@ -1,6 +1,7 @@
 """Alerts → messages: the shipped texts or the owner's own, in the language and form that the route asks for."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -87,10 +88,15 @@ class Writer:
         helpers = _helpers(language)
         if self._own is not None:
             try:
-                return self._own.get_template(path).render(**values, **helpers).strip()
+                return _spaced(self._own.get_template(path).render(**values, **helpers))
             except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 log.error("a template of your own failed; the shipped one is used", extra={"why": f"{path}: {error}"})  # noqa: TRY400 - its traceback is Jinja's
-        return self._shipped.get_template(path).render(**values, **helpers).strip()
+        return _spaced(self._shipped.get_template(path).render(**values, **helpers))
+
+
+def _spaced(text: str) -> str:
+    """Return a rendered text without the gaps that absent parts leave."""
+    return re.sub(r"\n{3,}", "\n\n", text.strip())
 
 
 def clean_line(text: str) -> str:
