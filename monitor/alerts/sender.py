@@ -26,6 +26,7 @@ log = logging.getLogger("monitor.alerts")
 # Rows that another process wrote (`monitor alerts retract`) are seen at the latest after this long.
 PAUSE_SECONDS: Final = 2.0
 LEASE_MARGIN_SECONDS: Final = 15.0
+LEAST_ATTEMPTS: Final = 20  # before a message is given up
 _MOST_WAITING: Final = 2000
 _PAST_OUTBOX_ATTEMPTS: Final = 12
 
@@ -189,7 +190,9 @@ class Sender:
         if answer.result is Result.DELIVERED:
             return DeliveryState.DELIVERED, now
         written_at = min(one.alert.at for one in parcel)
-        if answer.result is Result.REFUSED or now - written_at > timedelta(seconds=line.rules.give_up_seconds):
+        is_old = now - written_at > timedelta(seconds=line.rules.give_up_seconds)
+        # What waited while nothing ran is old at its first attempt.
+        if answer.result is Result.REFUSED or (is_old and number >= LEAST_ATTEMPTS):
             return DeliveryState.DEAD, now
         wait = max(retry_seconds(number, self._desk.share()), answer.retry_after_seconds or 0.0)
         return DeliveryState.PENDING, now + timedelta(seconds=wait)
