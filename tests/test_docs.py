@@ -112,9 +112,10 @@ def test_no_file_speaks_of_a_place_outside_the_project() -> None:
     ] == []
 
 
-def test_decisions_are_numbered_without_gap_and_say_status_and_date() -> None:
+def test_decisions_have_numbers_of_their_own_and_say_status_and_date() -> None:
     records = sorted((ROOT / "docs/decisions").glob("*.md"))
-    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    numbers = [int(record.name[:4]) for record in records]
+    assert len(set(numbers)) == len(numbers)
     for record in records:
         text = record.read_text(encoding="utf-8")
         assert text.startswith(f"# {int(record.name[:4])}. "), record

@@ -7,8 +7,10 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
+from urllib.parse import urlsplit
 
 from monitor.classify.fingerprints import Rows, shown
+from monitor.classify.refusals import REFUSALS
 from monitor.model.observation import HttpObservation
 from monitor.model.target import Expectation
 
@@ -27,16 +29,15 @@ EVERYDAY_HEADERS: Final = frozenset(
 MODIFIED_SIGNALS: Final = 2
 
 CHALLENGE_STATUSES: Final = frozenset({403, 429, 503})
-_CHALLENGE_TITLES: Final = ("just a moment...", "attention required!")
-_CHALLENGE_TEXTS: Final = ("/cdn-cgi/challenge-platform/",)
-_REFUSED_HERE: Final = re.compile(
-    r"(?:not|n't|isn.t|un)[ -]?(?:currently )?(?:available|accessible|offered|supported|provided) (?:in|from|to) "
-    r"(?:your|this) (?:country|region|location|area|territory|jurisdiction)"
-    r"|(?:your|this) (?:country|region|location|territory) (?:is|has been) (?:blocked|restricted|banned|not supported)"
-    r"|(?:country|region|location) or (?:region|country|territory) in your ip address"
-    r"|(?:from|in) a (?:prohibited|restricted|unsupported) (?:country|region|location)"
-    r"|unavailable for legal reasons",
-    re.ASCII,
+_CHALLENGE_TITLES: Final = ("just a moment...", "attention required!", "are you a robot", "robot or human", "captcha")
+# What the pages of anti-bot services load: Cloudflare, hCaptcha, reCAPTCHA, DataDome, PerimeterX, Akamai.
+_CHALLENGE_TEXTS: Final = (
+    "/cdn-cgi/challenge-platform/", "challenges.cloudflare.com/turnstile/", "hcaptcha.com/1/api.js",
+    "/recaptcha/api.js", "/recaptcha/enterprise.js", "captcha-delivery.com/", "px-captcha", "/_sec/cp_challenge/",
+)  # fmt: skip
+# Paths to which sites send whoever is not signed in.
+_LOGIN: Final = re.compile(
+    r"/(?:[^/?#]+/){0,3}(?:log-?in|sign-?in|accounts/login|i/flow/login|checkpoint)\b", re.IGNORECASE
 )
 
 
@@ -78,7 +79,14 @@ def compare(here: HttpObservation, there: HttpObservation, *, suspicious: bool) 
 
 
 def is_challenge(response: HttpObservation, bodies: Mapping[str, bytes]) -> bool:
-    """Tell whether the server asks to prove that we are no robot; 429 always does, whatever its page says."""
+    """Tell whether the server asks to prove that we are no robot, or to sign in.
+
+    429 always does, whatever its page says. A 200 does if its title or its address says so: pages that work load the
+    same scripts for their forms.
+    """
+    if response.status_code == 200:
+        title = (response.title or "").casefold()
+        return any(mark in title for mark in _CHALLENGE_TITLES) or _LOGIN.search(_path_of(response.url)) is not None
     if response.status_code not in CHALLENGE_STATUSES:
         return False
     title = (response.title or "").casefold()
@@ -94,8 +102,18 @@ def refuses_place(response: HttpObservation, bodies: Mapping[str, bytes]) -> boo
     """Tell whether the server says that it does not serve this place: 451 (RFC 7725), or 403 with words to that end."""
     if response.status_code == 451:
         return True
-    said = f"{response.title or ''}\n{_body(response, bodies)}".casefold().replace("\u2019", "'")
-    return response.status_code == 403 and _REFUSED_HERE.search(said) is not None
+    if response.status_code != 403:
+        return False
+    said = " ".join(f"{response.title or ''}\n{_body(response, bodies)}".casefold().replace("\u2019", "'").split())
+    return any(words.search(said) for words in REFUSALS)
+
+
+def _path_of(url: str) -> str:
+    """Return the path of a URL, empty if it is none."""
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""
 
 
 def block_page(response: HttpObservation, bodies: Mapping[str, bytes], fingerprints: Rows) -> tuple[Rows, Rows]:
@@ -109,6 +127,11 @@ def block_page(response: HttpObservation, bodies: Mapping[str, bytes], fingerpri
     page = shown(fingerprints, {**texts, "body": _body_bytes(response, bodies)})
     way = shown(fingerprints, {"header.location": _bytes(response.location)}) if response.location else ()
     return page, way
+
+
+def same_body(here: HttpObservation, there: HttpObservation) -> bool:
+    """Tell whether two responses carried the same body, known by their digests; a control's body is not at hand."""
+    return here.body_digest is not None and here.body_digest == there.body_digest
 
 
 def _body(response: HttpObservation, bodies: Mapping[str, bytes]) -> str:

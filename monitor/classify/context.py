@@ -21,7 +21,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     expectation: Expectation = Expectation()
-    sanity_enabled: bool = True
+    is_checked: bool = True  # False: nobody checks the line, as of imported measurements
     state_before: VantageState | None = None
     state_after: VantageState | None = None
     controls: tuple[Measurement, ...] = ()
@@ -34,4 +34,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     asn_of: Mapping[str, int] = {}  # by address, as far as known
     country: str | None = None  # of the vantage, ISO 3166-1 alpha-2
     harmless_name: str = ""
+    measures_throughput: bool = False  # a slow response is worth a deep run
+    has_retries: bool = False  # a failed step is tried again, and counts only if it fails again
+    usual_http_seconds: float | None = None  # what a response of this series took in the recent past
     fault: Reason | None = None  # the round itself failed: vantage error, interruption, our own mistake

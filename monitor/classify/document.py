@@ -1,12 +1,14 @@
 """The published account of verdicts, drawn from the rows that decide: docs/verdicts.md."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from monitor.classify.content import MODIFIED_SIGNALS, SAME_LENGTH_RATIO, TITLE_WORD_CHARS
 from monitor.classify.mechanisms import TRIGGERS, WORDS
 from monitor.classify.rules import RULES, RULES_VERSION, Rule
+from monitor.classify.throttling import EXTREME_RATIO, NEEDED, REPEATS
 from monitor.model.fingerprint import CONFIRMING_SCOPES, Fingerprint
+from monitor.model.measurement import Limits
 from monitor.model.verdict import Status
 
 _OPENING: Final = """# Verdicts
@@ -24,14 +26,18 @@ judged again.
 
 First match wins. The last row always matches: no evidence is neither `accessible` nor a weak `blocked`.
 
-| # | id | fires when | status | confidence |
-|---|---|---|---|---|
+`Exercised by` names recorded cases in `tests/classify/cases/`, and one that comes near without reaching the rule.
+
+| # | id | fires when | status | confidence | exercised by |
+|---|---|---|---|---|---|
 """
 
 _REST: Final = """
 Confidence speaks about interference or refusal. An `accessible` verdict without findings has none; with findings it is
-`confirmed` if a follow-up or an artefact settles the finding, else `likely`. Throttling is not judged yet: no rule here
-gives `throttled`.
+`confirmed` if a follow-up or an artefact settles the finding, else `likely`.
+
+A verdict names the observations that it rests on by their positions: in the measurement itself (`observations`) and in
+the earlier deep run that stands for it (`isolation_observations`).
 
 ## Without a control vantage
 
@@ -69,9 +75,47 @@ _CLOSING: Final = """
 A routine run is followed at once by a deep run if it showed anything that the target's expectation, the control and
 the recent past do not lead us to expect, an address that the control never saw included. A deep run younger than an
 hour that showed the same symptom stands for it, unless trying again had helped. Its stages: the failed step again,
-other resolvers, a harmless name at the same resolver; then addresses not tried yet, a harmless name at the same
-address, the target's name at an unrelated address, another port; then the target's name once more. An address that the
-system resolver gave too and that works counts as the system path: a browser tries it next.
+other resolvers, a harmless name at the same resolver; then addresses not tried yet, a harmless name and no name at the
+same address, the target's name at an unrelated address, another port, HTTP/3; then the target's name once more. An
+address that the system resolver gave too and that works counts as the system path: a browser tries it next.
+
+Routine run, deep run, their controls and the wait for a free slot end within 60 s. A series is isolated anew at most
+six times an hour. While deep runs are on, `differs` wants a failure that happened again when tried again.
+
+*Residual blocking.* After a hit some boxes punish the pair of addresses for minutes, so that a harmless name failing
+right after it proves nothing. Then one more deep run follows three minutes later, from new source ports and with the
+harmless name first. If that passes and the target's name fails right after, twice, the name is the trigger. This run is
+a measurement of its own that stands for the rounds after it; it does not count for a change by itself.
+
+## HTTP/3
+
+Browsers fall back from QUIC to TCP without a word, so QUIC alone never makes a target `blocked`. It is tried in deep
+runs, where TCP or TLS failed or the server offers it (`quic: always`: in every run). Where it works although TCP does
+not, `because` says so and the status stays. A dead one is a finding, `quic.timeout` or `quic.refused`, only if it
+failed twice, the control reaches the target over QUIC and this vantage reaches another operator over QUIC. Beside it a
+question for the versions spoken there (a packet of a version that no server speaks) is stored: an answer shows that UDP
+passes, so that what is filtered is the handshake.
+
+## Throttling
+
+Only with `throughput.enabled`. A response that our deadline cut while bytes still came, or that took ten times as long
+as usual or as at the control (and half a second at least), is followed by transfers: the target, then an innocuous file
+over the same line, up to five times, one after the other; over TLS once the target again under a harmless name. A
+transfer ends after {transfer_kib} KiB, after 10 s, or after 5 s once 64 KiB came. No speed by itself
+counts: the target must be {ratio:g} times slower than the innocuous file and than the control, in {needed} of {repeats}
+transfers, and slower than distance explains: three times the course in which TCP doubles what it sends in each round
+trip. Bodies under 16 KiB are compared by how long handshake and first byte take, in seconds and in round trips, five
+times of five. The rate's coefficient of variation is stored: a policer holds a rate steady, congestion scatters.
+`confirmed` takes the same server being quick under the harmless name between two slow transfers. Where the innocuous
+file is as slow and the page was cut, the line is to blame: `inconclusive` (`vantage_degraded`).
+
+## Refusals and walls
+
+Over verified TLS only; in cleartext a 451 may come from anyone. 451, or 403 with a sentence that refuses the visitor's
+country (English, Urdu, Russian, Arabic, Turkish, Spanish, French, German, Persian), is `withheld`. 429, and 403 or 503
+with the marks of an anti-bot service (Cloudflare, Turnstile, hCaptcha, reCAPTCHA, DataDome, PerimeterX, Akamai), is
+`inconclusive` (`challenge`), and so is a page that is not the declared one and asks to sign in or to prove that a
+person is there.
 
 ## Comparing pages
 
@@ -110,15 +154,22 @@ How soon that is, when a change is said to have happened and how often it is wro
 """
 
 
-def markdown(fingerprints: Iterable[Fingerprint]) -> str:
-    """Return the whole page; `fingerprints` are those that come with the program."""
-    rows = "\n".join(_row(number, rule) for number, rule in enumerate(RULES, 1))
+def markdown(fingerprints: Iterable[Fingerprint], exercised: Mapping[str, str]) -> str:
+    """Return the whole page; `fingerprints` are those that come with the program.
+
+    `exercised` says by rule id which recorded cases reach it.
+    """
+    rows = "\n".join(_row(number, rule, exercised[rule.id]) for number, rule in enumerate(RULES, 1))
     labels = "\n".join(f"| `{label}` | {words} |" for label, words in WORDS.items())
     triggers = "\n".join(f"| `.{trigger}` | {words.strip(', ')} |" for trigger, words in TRIGGERS.items())
     signatures = "\n".join(
         f"| `{row.id}` | {row.location} | {row.scope} | {' '.join(row.countries) or 'any'} |" for row in fingerprints
     )
     closing = _CLOSING.format(
+        transfer_kib=Limits().transfer_bytes // 1024,
+        ratio=EXTREME_RATIO,
+        needed=NEEDED,
+        repeats=REPEATS,
         length_ratio=SAME_LENGTH_RATIO,
         title_chars=TITLE_WORD_CHARS,
         modified=MODIFIED_SIGNALS,
@@ -129,7 +180,7 @@ def markdown(fingerprints: Iterable[Fingerprint]) -> str:
     return f"{_OPENING.format(version=RULES_VERSION)}{rows}\n{_REST}{labels}\n\n{heading}\n{triggers}\n{closing}"
 
 
-def _row(number: int, rule: Rule) -> str:
+def _row(number: int, rule: Rule, exercised: str) -> str:
     status = rule.status.value
     if rule.status is Status.ACCESSIBLE:
         confidence = "of the findings"
@@ -137,4 +188,4 @@ def _row(number: int, rule: Rule) -> str:
         confidence = "confirmed or likely"
     else:
         confidence = rule.confidence.value if rule.confidence else "none"
-    return f"| {number} | `{rule.id}` | {rule.needs} | `{status}` | {confidence} |"
+    return f"| {number} | `{rule.id}` | {rule.needs} | `{status}` | {confidence} | {exercised} |"

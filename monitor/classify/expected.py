@@ -14,8 +14,7 @@ def is_unexpected(measurement: Measurement, context: Context) -> bool:
     state of the vantage after the round is not looked at, since that check comes later.
     """
     facts = Facts(measurement, context)
-    is_ready = not context.sanity_enabled or context.state_before is VantageState.ONLINE
-    if not is_ready or context.fault is not None or measurement.interrupted:
+    if context.state_before is not VantageState.ONLINE or context.fault is not None or measurement.interrupted:
         return False
     if facts.routine.end.failure in LOCAL_FAULTS or not facts.symptom:
         return False

@@ -3,8 +3,13 @@
 Stage by stage, each drawn from what has been seen so far:
 
 1. other resolvers for the host, a harmless name for the same resolver, the failed step again;
-2. addresses not tried yet; a harmless name at the same address; the target's name at an unrelated one; another port;
-3. the target's name again, after the harmless one passed; a harmless name at another address that failed too.
+2. addresses not tried yet; a harmless name, and none, at the same address; the target's name at an unrelated one;
+   another port; HTTP/3;
+3. the target's name again, after the harmless one passed; a harmless name at another address that failed too; where
+   HTTP/3 failed, the same again, whether UDP passes there at all, and HTTP/3 of another operator.
+
+What came too slowly gets transfers instead, until these decide. What may be residual blocking is looked at again
+minutes later (`residual_looks`), in a measurement of its own.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,14 +20,17 @@ from typing import Final
 import msgspec
 
 from monitor.classify.context import Context
-from monitor.classify.facts import OWN_NAME, Endpoint, Facts
+from monitor.classify.evidence import OWN_NAME
+from monitor.classify.facts import Facts
+from monitor.classify.http3 import offers_http3
 from monitor.classify.mechanisms import LAYERS, outcome_of
-from monitor.classify.path import Hop, Path, is_v6
+from monitor.classify.path import Endpoint, Hop, Path, is_v6
+from monitor.classify.throttling import REPEATS
 from monitor.model.measurement import FollowUp, Measurement
 from monitor.model.observation import (
-    DnsObservation,
     HttpObservation,
     Purpose,
+    QuicObservation,
     Step,
     TcpObservation,
     TlsObservation,
@@ -32,6 +40,7 @@ from monitor.model.target import Expectation
 
 MAX_ADDRESSES_PER_FAMILY: Final = 4
 MAX_CONTROL_CHECKS: Final = 8
+MAX_RESIDUAL_LOOKS: Final = 2
 _FIRST: Final = frozenset({Purpose.OTHER_RESOLVER, Purpose.RESOLVER_HARMLESS_NAME, Purpose.RETRY})
 _SECOND: Final = frozenset(
     {
@@ -40,8 +49,19 @@ _SECOND: Final = frozenset(
         Purpose.UNRELATED_ADDRESS,
         Purpose.UNRELATED_HARMLESS,
         Purpose.OTHER_PORT,
+        Purpose.NO_NAME,
+        Purpose.HTTP3,
     }
 )
+
+
+class Stranger(msgspec.Struct, frozen=True, kw_only=True):
+    """A host that has nothing to do with the target, at the address where it is asked."""
+
+    host: str
+    address: str
+    port: int = 443
+    url: str = ""  # of the file to fetch, where it is asked for one
 
 
 class FollowUpSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +71,9 @@ class FollowUpSettings(msgspec.Struct, frozen=True, kw_only=True):
     resolvers: tuple[str, ...] = ()
     unrelated_address: str = ""
     unrelated_port: int = 443
+    http3: bool = True  # QUIC may be tried at all
+    quic_reference: Stranger | None = None
+    transfer_reference: Stranger | None = None  # None: no transfers
     retries: int = 2
     retry_wait_seconds: float = 5.0
     max_follow_ups: int = 24
@@ -90,6 +113,26 @@ class _Looks:
             server_name=None if place.is_literal else place.host, url=self._url, wait_seconds=wait,
         )  # fmt: skip
 
+    def nameless(self, address: str, port: int) -> FollowUp:
+        """Return a handshake that names nobody."""
+        return FollowUp(purpose=Purpose.NO_NAME, until=Step.TLS, hop=self.hop.index, address=address, port=port)
+
+    def stranger(self, purpose: Purpose, until: Step, stranger: Stranger) -> FollowUp:
+        """Return a look at somebody else, under its own name."""
+        return FollowUp(
+            purpose=purpose, until=until, hop=self.hop.index, host=stranger.host, address=stranger.address,
+            port=stranger.port, server_name=stranger.host, url=stranger.url,
+        )  # fmt: skip
+
+    def transfer(self, response: HttpObservation, *, harmless: bool = False) -> FollowUp:
+        """Return a transfer of the target's URL from the server that gave `response`."""
+        host = None if self.hop.place.is_literal else self.hop.place.host
+        return FollowUp(
+            purpose=Purpose.TRANSFER_HARMLESS if harmless else Purpose.TRANSFER, until=Step.THROUGHPUT,
+            hop=self.hop.index, host=self._authority, address=response.address, port=response.port,
+            server_name=self.settings.harmless_name if harmless else host, verify_name=host, url=response.url,
+        )  # fmt: skip
+
     def harmless(self, purpose: Purpose, until: Step, address: str, port: int) -> FollowUp:
         """Return a look with a harmless name at an address; an HTTP request goes in cleartext."""
         name = self.settings.harmless_name
@@ -107,6 +150,8 @@ def follow_ups(measurement: Measurement, context: Context, settings: FollowUpSet
     stage whose looks brought nothing at all would be asked for again: the caller stops there.
     """
     facts = Facts(measurement, msgspec.structs.replace(context, isolation=None))
+    if settings.transfer_reference is not None and facts.is_slow:
+        return tuple(_transfers(facts, settings, settings.transfer_reference))
     seen = [one for one in measurement.observations if one.purpose in _FIRST | _SECOND]
     # A connection opened only to go on over it is no look of its own.
     room = settings.max_follow_ups - sum(step_of(one) is not Step.TCP or one.failure is not None for one in seen)
@@ -156,6 +201,76 @@ def _second(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
             yield look.own(Purpose.OTHER_PORT, Step.TCP, one.address, 443 if one.port != 443 else 80)
     if facts.failed:
         yield from _other_addresses(facts, look)
+    if settings.http3 and (place := _http3_place(facts, hop)) is not None:
+        yield look.own(Purpose.HTTP3, Step.QUIC, *place)
+
+
+def _http3_place(facts: Facts, hop: Hop) -> tuple[str, int] | None:
+    """Return where HTTP/3 may tell something: it failed, TCP failed and so it may help, or the server offers it."""
+    if hop.place.scheme != "https" or facts.context.expectation.tcp_only:
+        return None
+    failed = [one for one in _failures(facts, hop) if not facts.is_suspect(hop, one.address)]
+    if hop.quic:
+        return hop.quic[0].address, hop.quic[0].port
+    if failed and not isinstance(failed[0], HttpObservation):
+        return failed[0].address, failed[0].port
+    return (hop.response.address, hop.response.port) if hop.response and offers_http3(hop.response) else None
+
+
+def _http3_again(facts: Facts, look: _Looks, settings: FollowUpSettings) -> Iterator[FollowUp]:
+    """Where HTTP/3 failed: once more, does UDP pass there, and is it this operator alone."""
+    own = [
+        one
+        for one in facts.routine.observations
+        if isinstance(one, QuicObservation) and one.hop == look.hop.index and one.purpose is Purpose.HTTP3
+    ]
+    is_asked = any(one.purpose is Purpose.QUIC_PING for one in facts.routine.observations)
+    if len(own) == 1 and outcome_of(own[0]) is not None and not is_asked:
+        yield look.own(Purpose.HTTP3, Step.QUIC, own[0].address, own[0].port)
+        yield FollowUp(
+            purpose=Purpose.QUIC_PING, until=Step.QUIC, hop=look.hop.index, address=own[0].address, port=own[0].port
+        )
+        if settings.quic_reference is not None:
+            yield look.stranger(Purpose.QUIC_REFERENCE, Step.QUIC, settings.quic_reference)
+
+
+def _transfers(facts: Facts, settings: FollowUpSettings, reference: Stranger) -> Iterator[FollowUp]:
+    """Yield the target, then an innocuous file, until the comparison is decided; once under a harmless name."""
+    response = facts.routine.last.response
+    own = [one for one in facts.routine.observations if one.purpose is Purpose.TRANSFER]
+    if response is None or facts.throttling.is_decided or len(own) >= REPEATS:
+        return
+    look = _Looks(facts.routine.last, settings)
+    yield look.transfer(response)
+    yield look.stranger(Purpose.TRANSFER_REFERENCE, Step.THROUGHPUT, reference)
+    if not own and response.is_tls and not look.hop.place.is_literal:
+        yield look.transfer(response, harmless=True)
+
+
+def residual_looks(measurement: Measurement, context: Context, settings: FollowUpSettings) -> tuple[FollowUp, ...]:
+    """Return what to look at again minutes after a deep run, from a new source port: a harmless name that failed alike.
+
+    Right after a hit some boxes punish the pair of addresses for a while, so that failure proves nothing yet.
+    """
+    facts = Facts(measurement, msgspec.structs.replace(context, isolation=None))
+    hop = facts.end.hop
+    look = _Looks(hop, settings)
+    if not facts.failed or facts.is_transient:
+        return ()
+    wanted = {}
+    for one in _failures(facts, hop):
+        if isinstance(one, TcpObservation) or facts.is_suspect(hop, one.address):
+            continue
+        alike = [
+            other
+            for other in facts.routine.observations
+            if isinstance(other, Endpoint)
+            and other.purpose is Purpose.HARMLESS_NAME
+            and (step_of(other), other.address, other.port) == (step_of(one), one.address, one.port)
+        ]
+        if alike and all(outcome_of(other) == outcome_of(one) for other in alike):
+            wanted[one.address, one.port] = look.harmless(Purpose.RESIDUAL, step_of(one), one.address, one.port)
+    return tuple(wanted.values())[:MAX_RESIDUAL_LOOKS]
 
 
 def _third(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
@@ -168,20 +283,25 @@ def _third(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
         here = [
             other
             for other in observations
-            if not isinstance(other, DnsObservation)
+            if isinstance(other, Endpoint)
             and (step_of(other), other.address, other.port) == (step_of(one), one.address, one.port)
         ]
-        passed_at = [other.started_seconds for other in here if other.purpose is Purpose.HARMLESS_NAME]
+        passed_at = [
+            other.started_seconds for other in here if other.purpose in {Purpose.HARMLESS_NAME, Purpose.NO_NAME}
+        ]
         tried_at = [other.started_seconds for other in here if other.purpose in OWN_NAME]
         if passed_at and settings.retries and max(tried_at) < max(passed_at):
             yield look.own(Purpose.RETRY, step_of(one), one.address, one.port, settings.retry_wait_seconds)
         elif not passed_at and one.purpose is Purpose.OTHER_ADDRESS:
             yield from _harmless_looks(look, one, settings)
+    yield from _http3_again(facts, look, settings)
 
 
 def _harmless_looks(look: _Looks, one: Endpoint, settings: FollowUpSettings) -> Iterator[FollowUp]:
     if isinstance(one, TlsObservation):
         yield look.harmless(Purpose.HARMLESS_NAME, Step.TLS, one.address, one.port)
+        if one.server_name is not None:
+            yield look.nameless(one.address, one.port)
         if settings.unrelated_address and one.server_name is not None:
             stranger = settings.unrelated_address, settings.unrelated_port
             yield look.own(Purpose.UNRELATED_ADDRESS, Step.TLS, *stranger)
@@ -226,7 +346,7 @@ def _failures(facts: Facts, hop: Hop) -> list[Endpoint]:
     found = [
         one
         for one in facts.routine.observations
-        if not isinstance(one, DnsObservation)
+        if isinstance(one, Endpoint)
         and one.hop == hop.index
         and one.purpose in {Purpose.PATH, Purpose.ADDRESS_CHECK, Purpose.OTHER_ADDRESS}
         and outcome_of(one) is not None
@@ -242,8 +362,13 @@ def _failures(facts: Facts, hop: Hop) -> list[Endpoint]:
     return [best[key] for key in sorted(best)]
 
 
-def control_checks(measurement: Measurement, allowed_bogons: tuple[str, ...] = ()) -> tuple[FollowUp, ...]:
-    """Return the test vantage's own endpoints, to be tried by a control: a dead address is no blocked one."""
+def control_checks(
+    measurement: Measurement, allowed_bogons: tuple[str, ...] = (), *, http3: bool = False, transfer: bool = False
+) -> tuple[FollowUp, ...]:
+    """Return the test vantage's own endpoints, to be tried by a control: a dead address is no blocked one.
+
+    With `http3` also over QUIC where TLS was tried, with `transfer` also how fast the last response comes.
+    """
     path = Path(measurement, Expectation(), allowed_bogons)
     wanted: dict[tuple[int, str, int], FollowUp] = {}
     for hop in path.hops:
@@ -261,7 +386,15 @@ def control_checks(measurement: Measurement, allowed_bogons: tuple[str, ...] = (
                 server_name=hop.place.host if is_tls and not hop.place.is_literal else None,
             )
     # The last hop first: that is where something went wrong.
-    return tuple(sorted(wanted.values(), key=lambda one: (-one.hop, is_v6(one.address))))[:MAX_CONTROL_CHECKS]
+    checks = sorted(wanted.values(), key=lambda one: (-one.hop, is_v6(one.address)))[:MAX_CONTROL_CHECKS]
+    tls = next((one for one in checks if one.until == "tls" and one.server_name), None)
+    if http3 and tls is not None:
+        checks.append(msgspec.structs.replace(tls, until="quic"))
+    response = path.last.response
+    if transfer and response is not None and path.usable((response.address,)):
+        asked = _Looks(path.last, FollowUpSettings(harmless_name="")).transfer(response)
+        checks.append(msgspec.structs.replace(asked, purpose=Purpose.CONTROL_CHECK))
+    return tuple(checks)
 
 
 def _in_order(endpoints: Iterable[Endpoint]) -> list[Endpoint]:

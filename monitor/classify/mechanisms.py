@@ -9,8 +9,10 @@ from monitor.model.observation import (
     DnsObservation,
     HttpObservation,
     Observation,
+    QuicObservation,
     Step,
     TcpObservation,
+    ThroughputObservation,
     TlsObservation,
     step_of,
 )
@@ -38,6 +40,8 @@ OUTCOMES: Final[dict[Step, dict[str, str]]] = {
     },
     Step.TLS: _CUT,
     Step.HTTP: _CUT,
+    Step.QUIC: {Failure.CONNECTION_REFUSED: "refused", **_TIMEOUT},
+    Step.THROUGHPUT: {},  # a rate is judged by comparison, never by a failure
 }
 
 # What a reader is told, after "For HOST,"; no word of it comes from the network.
@@ -65,6 +69,9 @@ WORDS: Final = {
     "http.blockpage": "a block page is served instead of the page",
     "http.redirect": "the request is redirected to a block page",
     "http.modified": "another page is served than elsewhere",
+    "quic.timeout": "HTTP/3 is never answered",
+    "quic.refused": "HTTP/3 is refused",
+    "throughput.throttled": "the data comes ten times slower than it should, and nothing else does",
 }
 TRIGGERS: Final = {
     "sni": " when the platform's name is asked for",
@@ -120,9 +127,9 @@ def passed(observation: Observation) -> bool:
     match observation:
         case DnsObservation():
             return observation.failure is None and bool(observation.addresses)
-        case TlsObservation():
+        case TlsObservation() | QuicObservation():
             return observation.verified
-        case TcpObservation():
+        case TcpObservation() | ThroughputObservation():
             return observation.failure is None
         case HttpObservation():
             return observation.failure is None and observation.status_code is not None

@@ -20,11 +20,15 @@ from monitor.model.observation import (
     HttpObservation,
     Observation,
     Purpose,
+    QuicObservation,
     Step,
     TcpObservation,
+    ThroughputObservation,
     TlsObservation,
 )
 from monitor.model.target import Expectation
+
+Endpoint = TcpObservation | TlsObservation | HttpObservation  # a step at one address of the ordinary way
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # those that are followed (measurement.md section 1)
 MAX_HOST_CHARS: Final = 253  # RFC 1035 section 2.3.4
@@ -85,6 +89,7 @@ class Hop:
     tcp: list[TcpObservation] = field(default_factory=list)
     tls: list[TlsObservation] = field(default_factory=list)
     http: list[HttpObservation] = field(default_factory=list)
+    quic: list[QuicObservation] = field(default_factory=list)
     tcp_checks: list[TcpObservation] = field(default_factory=list)
     tls_checks: list[TlsObservation] = field(default_factory=list)
 
@@ -103,12 +108,17 @@ class Hop:
         return min(self.http, key=lambda one: (one.failure is not None, one.address, one.url), default=None)
 
     @property
+    def is_vouched(self) -> bool:
+        """Whether the response itself is the only witness of the steps below it (imported measurements)."""
+        return not self.tls and self.response is not None and self.response.is_vouched
+
+    @property
     def handshakes(self) -> list[TlsObservation]:
         """The handshakes that show whom the addresses belong to."""
         return self.tls or self.tls_checks
 
     @property
-    def endpoints(self) -> Iterable[TcpObservation | TlsObservation | HttpObservation]:
+    def endpoints(self) -> Iterable[Endpoint]:
         """Everything tried at an address of this hop, in no order that matters."""
         return (*self.tcp, *self.tls, *self.http, *self.tcp_checks, *self.tls_checks)
 
@@ -159,6 +169,11 @@ class Path:
     def end(self) -> End:
         """Where and how the system path ended, as deep as the target's expectation goes."""
         hop = self.last
+        if hop.is_vouched and not (self._expectation.tcp_only or self._expectation.tls_only):
+            return self._end_in_http(hop)
+        return self._end_by_steps(hop)
+
+    def _end_by_steps(self, hop: Hop) -> End:
         if not hop.place.is_literal and not self.usable(hop.addresses):
             return End(hop, Step.DNS, Failure.DNS_BOGON_ERROR if hop.addresses else dns_failure(hop.dns))
         if not any(one.failure is None for one in hop.tcp):
@@ -216,7 +231,7 @@ def _hops(url: str, observations: Sequence[Observation], siblings: Sequence[Obse
             _file(hop, one)
         given = {address for one in hop.dns for address in one.addresses}
         for one in siblings:
-            if not isinstance(one, DnsObservation) and one.hop == index and one.address in given:
+            if isinstance(one, Endpoint) and one.hop == index and one.address in given:
                 _file(hop, one)
         if hop.response is not None:
             url = hop.response.url
@@ -237,3 +252,7 @@ def _file(hop: Hop, one: Observation) -> None:
             (hop.tls if is_path else hop.tls_checks).append(one)
         case HttpObservation():
             hop.http.append(one)
+        case QuicObservation():
+            hop.quic.append(one)
+        case ThroughputObservation():
+            pass  # a transfer is looked at beside the path, never part of it

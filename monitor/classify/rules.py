@@ -7,16 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from monitor.classify.content import Comparison, is_challenge, refuses_place
+from monitor.classify.connections import other_address_works
+from monitor.classify.content import Comparison, is_challenge, refuses_place, same_body
 from monitor.classify.facts import Facts
+from monitor.classify.lookups import dns_isolated, impostor
 from monitor.classify.mechanisms import Mechanism
 from monitor.classify.path import Hop
+from monitor.classify.throttling import NEEDED
 from monitor.model.failure import LOCAL_FAULTS
 from monitor.model.observation import Step
 from monitor.model.vantage import VantageState
 from monitor.model.verdict import Confidence, Reason, Status
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 
 OF_STATE: Final = {
     VantageState.OFFLINE: Reason.VANTAGE_OFFLINE,
@@ -56,9 +59,7 @@ def vantage_fault(facts: Facts) -> Reason | None:
     context = facts.context
     if context.fault in _VANTAGE_FAULTS:
         return context.fault
-    if not context.sanity_enabled:
-        return None
-    for state in (context.state_before, context.state_after):
+    for state in (context.state_before, context.state_after) if context.is_checked else ():
         if state is not VantageState.ONLINE:
             return Reason.VANTAGE_UNREADY if state is None else OF_STATE[state]
     return None
@@ -79,7 +80,7 @@ def _bogon_only(facts: Facts) -> bool:
 
 
 def _impostor(facts: Facts) -> Confidence | None:
-    return None if facts.end.hop.place.is_literal or not facts.end.hop.dns else facts.impostor(facts.end.hop)
+    return None if facts.end.hop.place.is_literal or not facts.end.hop.dns else impostor(facts, facts.end.hop)
 
 
 def _refused(facts: Facts) -> bool:
@@ -93,7 +94,11 @@ def _refused(facts: Facts) -> bool:
 
 
 def _refuses_control(facts: Facts, hop: Hop) -> bool:
-    return hop.response is not None and refuses_place(hop.response, facts.context.bodies)
+    ours = facts.response
+    return hop.response is not None and (
+        refuses_place(hop.response, facts.context.bodies)
+        or (ours is not None and hop.response.status_code == ours.status_code and same_body(hop.response, ours))
+    )
 
 
 def _refused_confidence(facts: Facts) -> Confidence:
@@ -140,18 +145,20 @@ def _dns_isolated(facts: Facts) -> bool:
         facts.failed
         and not facts.controls_at(hop)
         and any(one.on_path and one.hop == hop.index for one in facts.dns_mechanisms)
-        and facts.dns_isolated(hop)
+        and dns_isolated(facts, hop)
     )
 
 
 def _differs(facts: Facts) -> bool:
     hop = facts.end.hop
-    if not facts.failed or not facts.controls_at(hop):
+    if not facts.failed or not facts.controls_at(hop) or facts.controls_disagree:
         return False
-    here = [one for one in facts.mechanisms if one.hop == hop.index]
+    if facts.context.has_retries and not facts.is_persistent:
+        return False
+    here = [one for one in (*facts.dns_mechanisms, *facts.differences) if one.hop == hop.index]
     return any(one.on_path and one.layer in {Step.DNS, facts.end.layer} for one in here) or (
         any(one.layer is not Step.DNS for one in here)
-        and not facts.other_address_works
+        and not other_address_works(facts)
         and not any(facts.is_trusted(hop, address) for address in hop.addresses)
     )
 
@@ -171,7 +178,7 @@ def _finding_confidence(facts: Facts) -> Confidence:
 
 
 def _why_insufficient(facts: Facts) -> Reason:
-    if True in facts.control_alike and False in facts.control_alike:
+    if facts.controls_disagree:
         return Reason.CONTROL_DISAGREES
     if facts.response is not None:
         return Reason.CONTENT_UNCLEAR
@@ -188,6 +195,10 @@ def _as_well(own: Callable[[Facts], Mechanism | None]) -> Callable[[Facts], Mech
         return (*facts.mechanisms, found) if found is not None else facts.mechanisms
 
     return collect
+
+
+def _slowed(facts: Facts) -> Mechanism:
+    return Mechanism(Step.THROUGHPUT, "throttled", facts.end.hop.index, "sni" if facts.throttling.is_by_name else "")
 
 
 def _page_modified(facts: Facts) -> Mechanism:
@@ -289,6 +300,19 @@ RULES: Final = (
         because="For {host}, {words}.",
     ),
     Rule(
+        id="throttled",
+        when=lambda facts: facts.throttling.is_shown,
+        status=Status.THROTTLED,
+        confidence=lambda facts: Confidence.CONFIRMED if facts.throttling.is_by_name else Confidence.LIKELY,
+        mechanisms=_as_well(_slowed),
+        needs="In three of five transfers of one deep run the target came ten times slower than an innocuous file over"
+        " the same line and than to the control, each time with 64 KiB, ten seconds or all of it seen, and more slowly"
+        " than distance explains. Below 16 KiB: the waiting for it, in five of five. Confirmed if the same server was"
+        " quick under a harmless name in between.",
+        because="{host} can be reached, but {words}: an innocuous file over the same line and the same page at the"
+        " control come at least ten times faster.",
+    ),
+    Rule(
         id="tls_refused",
         when=_refused,
         status=Status.WITHHELD,
@@ -346,6 +370,16 @@ RULES: Final = (
         mechanisms=_shown,
         needs="A cleartext response shows the title or text that the target declares.",
         because="{host} served the declared page, in cleartext{findings}.",
+    ),
+    Rule(
+        id="line_slow",
+        when=lambda facts: not facts.end.complete and facts.is_slow and facts.throttling.line_slow >= NEEDED,
+        status=Status.INCONCLUSIVE,
+        reason=lambda _: Reason.VANTAGE_DEGRADED,
+        needs="The response was cut by our deadline while bytes still came, and in three transfers an innocuous file"
+        " came over the same line just as slowly.",
+        because="The response of {host} was still coming when our time was up, and other things come just as slowly"
+        " over this line.",
     ),
     Rule(
         id="transient",
@@ -429,3 +463,6 @@ RULES: Final = (
         because="{trouble}, and {why}.",
     ),
 )
+
+# Rules that say that a round tells nothing of its target, since the fault lay with the vantage or with us.
+OUR_FAULT: Final = frozenset({rule.id for rule in RULES if rule.is_our_fault} | {"local_fault"})

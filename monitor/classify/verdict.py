@@ -5,9 +5,11 @@ from typing import Final
 
 from monitor.classify.context import Context
 from monitor.classify.facts import Facts
+from monitor.classify.http3 import works as works_over_http3
 from monitor.classify.mechanisms import Mechanism, labels
 from monitor.classify.path import Hop
 from monitor.classify.rules import RULES, RULES_VERSION, Rule
+from monitor.classify.support import rests_on
 from monitor.model.failure import Failure
 from monitor.model.measurement import Measurement
 from monitor.model.observation import Step
@@ -46,6 +48,8 @@ def verdict_on(facts: Facts) -> Verdict:
     if rule.status is Status.ACCESSIBLE and not mechanisms:
         confidence = None
     reason = rule.reason(facts) if rule.reason else None
+    is_plain = rule.is_our_fault or (rule.status is Status.ACCESSIBLE and not mechanisms)
+    own, earlier = ((), ()) if is_plain else rests_on(facts, mechanisms)
     return Verdict(
         status=rule.status,
         confidence=confidence,
@@ -55,6 +59,8 @@ def verdict_on(facts: Facts) -> Verdict:
         rule=rule.id,
         because=_sentence(facts, rule, mechanisms, reason),
         rules_version=RULES_VERSION,
+        observations=own,
+        isolation_observations=earlier,
     )
 
 
@@ -77,7 +83,10 @@ def _sentence(facts: Facts, rule: Rule, mechanisms: tuple[Mechanism, ...], reaso
     blamed = facts.end.hop.index if rule.status is not Status.BLOCKED or not on_path else on_path[-1].hop
     hop = facts.path.hop(blamed) or facts.end.hop
     words = ", and ".join(dict.fromkeys(one.words for one in _by_layer(mechanisms)))
-    sentence = rule.because.format_map(
+    template = rule.because
+    if rule.status is Status.BLOCKED and works_over_http3(facts):
+        template = template.removesuffix(".") + "; over HTTP/3 it can still be reached."
+    sentence = template.format_map(
         _Parts(
             host=lambda: _host(hop),
             step=lambda: _step(facts),

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from typing import assert_never
 
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +15,9 @@ from monitor.model.observation import (
     HttpObservation,
     Observation,
     Purpose,
+    QuicObservation,
     TcpObservation,
+    ThroughputObservation,
     TlsObservation,
 )
 from monitor.model.outcome import Outcome
@@ -41,6 +44,14 @@ PURPOSES = {
     Purpose.UNRELATED_HARMLESS: "the unrelated address, a harmless name",
     Purpose.OTHER_PORT: "another port",
     Purpose.CONTROL_CHECK: "asked of the control",
+    Purpose.NO_NAME: "the same address, no name",
+    Purpose.HTTP3: "the same address, over QUIC",
+    Purpose.QUIC_PING: "the same address, does UDP pass",
+    Purpose.QUIC_REFERENCE: "another operator, over QUIC",
+    Purpose.TRANSFER: "how fast it comes",
+    Purpose.TRANSFER_REFERENCE: "how fast an innocuous file comes",
+    Purpose.TRANSFER_HARMLESS: "how fast it comes under a harmless name",
+    Purpose.RESIDUAL: "a harmless name again, minutes later",
 }
 
 
@@ -104,7 +115,14 @@ def _is_answer(one: Observation) -> bool:
     """Tell whether a harmless name got what it was sent for: any answer, be it a certificate for another name."""
     return (
         isinstance(one, TlsObservation)
-        and one.purpose in {Purpose.HARMLESS_NAME, Purpose.UNRELATED_ADDRESS, Purpose.UNRELATED_HARMLESS}
+        and one.purpose
+        in {
+            Purpose.HARMLESS_NAME,
+            Purpose.UNRELATED_ADDRESS,
+            Purpose.UNRELATED_HARMLESS,
+            Purpose.NO_NAME,
+            Purpose.RESIDUAL,
+        }
         and bool(one.chain)
     )
 
@@ -119,23 +137,38 @@ def _sign(one: Observation) -> Text:
 
 
 def _what(one: Observation) -> tuple[str, Text | str]:
-    if isinstance(one, DnsObservation):
-        asked = f"{one.host} {one.query_type} from {one.resolver}"
-        found = ", ".join(one.addresses) or "no address"
-        late = f" and {len(one.late_replies)} more, late" if one.late_replies else ""
-        return asked, _result(one.failure, found + late)
-    if isinstance(one, TcpObservation):
-        return f"{one.address} port {one.port}", _result(one.failure, "connected")
-    if isinstance(one, TlsObservation):
-        asked = f"{one.address} port {one.port} as {one.server_name or 'no name'}"
-        if _is_answer(one):
-            return asked, f"answered with a certificate{f' ({one.failure})' if one.failure else ''}"
-        return asked, _result(one.failure, f"{one.version}, {one.alpn or 'no ALPN'}, certificate verified")
-    if isinstance(one, HttpObservation):
-        answer = f"{one.status_code}" if one.status_code is not None else "no response"
-        went = " redirect" if one.location else ""
-        return f"{one.method} {one.url}", _result(one.failure, f"{answer}{went}, {one.body_bytes} B")
-    raise AssertionError(one)
+    """Return what was asked and what came of it."""
+    match one:
+        case DnsObservation():
+            asked = f"{one.host} {one.query_type} from {one.resolver}"
+            late = f" and {len(one.late_replies)} more, late" if one.late_replies else ""
+            found = (", ".join(one.addresses) or "no address") + late
+        case TcpObservation():
+            asked, found = f"{one.address} port {one.port}", "connected"
+        case TlsObservation():
+            asked = f"{one.address} port {one.port} as {one.server_name or 'no name'}"
+            found = f"{one.version}, {one.alpn or 'no ALPN'}, certificate verified"
+            if _is_answer(one):
+                return asked, f"answered with a certificate{f' ({one.failure})' if one.failure else ''}"
+        case HttpObservation():
+            asked = f"{one.method} {one.url}"
+            answer = f"{one.status_code}" if one.status_code is not None else "no response"
+            found = f"{answer}{' redirect' if one.location else ''}, {one.body_bytes} B"
+        case QuicObservation():
+            is_ping = one.purpose is Purpose.QUIC_PING
+            asked = f"{one.address} port {one.port} {'for its versions' if is_ping else f'as {one.server_name}'}"
+            found = "UDP passes both ways" if is_ping else f"version {one.version}, {one.alpn}, certificate verified"
+        case ThroughputObservation():
+            asked, found = f"GET {one.url} at {one.address}", _rate_words(one)
+        case _:
+            assert_never(one)
+    return asked, _result(one.failure, found)
+
+
+def _rate_words(one: ThroughputObservation) -> str:
+    steady = f", rate varies by {one.variation:.0%}" if one.variation is not None else ""
+    rate = f"{one.bytes_per_second / 1000:.1f} kB/s"
+    return f"{one.bytes_received} B in {one.transfer_seconds:.1f} s, {rate}{steady}{', then cut' * one.is_cut}"
 
 
 def _result(failure: str | None, otherwise: str) -> Text | str:

@@ -14,7 +14,9 @@ from monitor.config.load import load
 from monitor.config.problem import ConfigError
 from monitor.config.schema import CONTROL_SITES_PLATFORM
 from monitor.config.traffic import stretch_factor, traffic
+from monitor.events.load import load_events
 from monitor.model.vantage import Role
+from monitor.network.clock import SystemClock
 
 
 class _Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +31,7 @@ class _Summary(msgspec.Struct, frozen=True, kw_only=True):
     monthly_mb: float | None
     stretch_factor: float
     fingerprints: int
+    events: int
     digest: str
 
 
@@ -37,7 +40,7 @@ class _Summary(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: the summary, or every problem.")
 @click.pass_context
 def command(ctx: click.Context, config_path: Path, *, as_json: bool) -> None:
-    """Validate the configuration and say how much traffic it means.
+    """Validate the configuration and its events, and say how much traffic it means.
 
     Every mistake is printed as `file:line: key.path: message`; then the exit status is 2.
     """
@@ -72,6 +75,7 @@ def _summary(path: Path) -> _Summary:
         monthly_mb=config.data.monthly_mb,
         stretch_factor=round(factor, 3),
         fingerprints=len(fingerprints.rows),
+        events=len(load_events(config.events, config.platforms, SystemClock().now()).events),
         digest=digest(config, fingerprints),
     )
 
@@ -83,6 +87,7 @@ def _tell(summary: _Summary) -> None:
         f"{summary.vantages} vantages of which {summary.control_vantages} control, "
         f"{summary.fingerprints} fingerprints of block pages."
     )
+    click.echo(f"{summary.events} regulatory events.")
     click.echo(f"Expected traffic: {summary.mb_per_day:g} MB per day, {summary.mb_per_month:g} MB per month (30 days).")
     if summary.stretch_factor > 1:
         click.echo(

@@ -1,7 +1,9 @@
 """`monitor history`: the measurements of one target."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -12,6 +14,10 @@ from monitor.cli._options import config_option
 from monitor.cli._reading import stored
 from monitor.cli._rendering import STYLES, console, instant
 from monitor.cli._times import INSTANT
+from monitor.config.plan import plan
+from monitor.config.schema import Configuration
+from monitor.model.aggregation import OoniCount
+from monitor.store.reader import HistoryRow
 
 
 @click.command()
@@ -33,19 +39,45 @@ def command(
     as_json: bool,
 ) -> None:
     """Show measurements of TARGET and verdicts, newest first."""
-    with stored(config_path) as (_, reader):
+    with stored(config_path) as (config, reader):
         rows = reader.history(target, vantage, since=since, until=until, limit=limit)
+        counts = reader.ooni_counts(_host_of(config, target), since=since, until=until, limit=limit)
     if as_json:
         for row in rows:
             click.echo(msgspec.json.encode(row))
         return
     if not rows:
         click.echo(f"No measurement of {target} is stored for that time.")
-        return
+    else:
+        _print_measurements(rows)
+    if counts:
+        _print_counts(counts)
+
+
+def _host_of(config: Configuration, target: str) -> str:
+    """Return the host that a target is at; a name that is not configured may be the host itself (imported history)."""
+    found = next((one.target.url for one in plan(config).assignments if one.target.name == target), None)
+    return (urlsplit(found).hostname or "") if found else target
+
+
+def _print_counts(counts: Sequence[OoniCount]) -> None:
+    to = console()
+    to.print()
+    to.print("OONI's own counts (imported; not verdicts of this program)", style="italic")
+    table = Table("day", "country", "AS", "measurements", "ok", "anomaly", "confirmed", "failure", box=None)
+    for one in counts:
+        numbers = (one.measurements, one.ok, one.anomaly, one.confirmed, one.failure)
+        table.add_row(f"{one.day:%Y-%m-%d}", one.country, str(one.asn or "-"), *map(str, numbers))
+    to.print(table)
+
+
+def _print_measurements(rows: Sequence[HistoryRow]) -> None:
     table = Table("started", "vantage", "AS", "status", "rule", "measurement", box=None, pad_edge=False)
     for row in rows:
         words = [row.status.value if row.status else "not judged", row.confidence or "", *row.mechanisms]
         words.append(row.reason or "")
+        if row.imported is not None:
+            words.append(f"[imported from {row.imported.source}]")
         table.add_row(
             instant(row.started_at),
             row.vantage,

@@ -61,7 +61,7 @@ def command(config_path: Path, at: datetime | None, *, as_json: bool) -> None:
         country = config.vantages[state.vantage].country if state.vantage in config.vantages else None
         table.add_row(
             state.target,
-            f"{state.vantage} ({network_words(state.network, country)})",
+            f"{state.vantage} ({network_words(state.network, country)}){', imported' if state.is_imported else ''}",
             Text(" ".join(word for word in words if word), STYLES[state.status]),
             instant(state.since),
             instant(state.measured_at),

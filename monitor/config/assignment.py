@@ -50,4 +50,6 @@ def _target(name: str, platform: str, written: TargetConfig) -> Target:
         text=expect.text,
         final_host=expect.final_host,
     )
-    return Target(name=name, platform=platform, url=written.url, probe=written.probe, expectation=expectation)
+    return Target(
+        name=name, platform=platform, url=written.url, probe=written.probe, expectation=expectation, quic=written.quic
+    )

@@ -85,6 +85,16 @@ def _url(written: str) -> str:
     return written
 
 
+def _origin(written: str) -> str:
+    try:
+        parts, _ = _split(_url(written))
+    except ValueError as error:
+        raise ValueError("must be an origin such as https://grafana.example.org") from error
+    if parts.path or parts.query or parts.fragment or written != written.lower():
+        raise ValueError("must be an origin such as https://grafana.example.org, in small letters, nothing after it")
+    return written
+
+
 def _resolver(written: str) -> str:
     reason = "must be system, udp://ADDRESS, tcp://ADDRESS, tls://HOST[@ADDRESS] or https://HOST/PATH[@ADDRESS]"
     if written == "system":
@@ -209,6 +219,7 @@ def _existing(path: Path, info: ValidationInfo) -> Path:
 PlainName = Annotated[str, BeforeValidator(_plain_name)]
 Name = Annotated[str, AfterValidator(host_name)]
 Url = Annotated[str, AfterValidator(_url)]
+Origin = Annotated[str, AfterValidator(_origin)]
 Resolver = Annotated[str, AfterValidator(_resolver)]
 Address = Annotated[str, AfterValidator(_endpoint(lowest_port=1))]
 ListenAddress = Annotated[str, AfterValidator(_endpoint(lowest_port=0))]  # port 0: the system chooses

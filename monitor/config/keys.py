@@ -24,20 +24,23 @@ def _models(annotation: Any) -> Iterator[tuple[tuple[str, ...], type[BaseModel]]
             yield from _models(part)
 
 
-def _walk(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def walk(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every key that a model may hold."""
     for name, known in model.model_fields.items():
         yield (*path, name)
         for below, inner in _models(known.annotation):
-            yield from _walk(inner, (*path, name, *below))
+            yield from walk(inner, (*path, name, *below))
 
 
-KEYS: Final = tuple(dict.fromkeys(_walk(Configuration, ())))
+KEYS: Final = tuple(dict.fromkeys(walk(Configuration)))
 
 
-def siblings(path: Sequence[str | int]) -> list[str]:
-    """Return the keys that may stand where the last part of `path` stands."""
+def siblings(path: Sequence[str | int], keys: Sequence[tuple[str, ...]] = KEYS) -> list[str]:
+    """Return the keys that may stand where the last part of `path` stands; places in lists do not count."""
+    names = [part for part in path if isinstance(part, str)]
     return [
         key[-1]
-        for key in KEYS
-        if len(key) == len(path) and all(known in (ANY, part) for known, part in zip(key[:-1], path[:-1], strict=True))
+        for key in keys
+        if len(key) == len(names)
+        and all(known in (ANY, part) for known, part in zip(key[:-1], names[:-1], strict=True))
     ]

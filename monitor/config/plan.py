@@ -51,6 +51,7 @@ def limits_of(config: Configuration) -> Limits:
         tcp_seconds=timeouts.tcp,
         tls_seconds=timeouts.tls,
         http_seconds=timeouts.http,
+        quic_seconds=timeouts.quic,
         total_seconds=timeouts.total,
         body_bytes=config.defaults.body_limit,
         redirects=config.defaults.redirects,

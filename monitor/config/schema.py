@@ -7,7 +7,7 @@ Models are frozen and refuse unknown keys. Lengths of time are seconds, sizes ar
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import Discriminator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, model_validator
 
 from monitor.config.alerting import AlertsConfig
 from monitor.config.fields import (
@@ -23,6 +23,7 @@ from monitor.config.fields import (
     LocalPath,
     Name,
     OneOrMany,
+    Origin,
     Pattern,
     PlainName,
     Resolver,
@@ -33,6 +34,7 @@ from monitor.config.fields import (
 )
 from monitor.config.quantities import Bytes, Seconds, Share
 from monitor.config.section import Deadline, Section, Text
+from monitor.model.target import QuicUse
 from monitor.model.vantage import Role
 
 # A key of the left name holds the path of a file whose text becomes the secret of the right name.
@@ -54,6 +56,7 @@ class Timeouts(Section):
     tcp: Deadline = 10.0
     tls: Deadline = 10.0
     http: Deadline = 10.0
+    quic: Annotated[Deadline, Field(le=20)] = 10.0  # beside the ordinary way, cut off with the whole
     total: Annotated[Deadline, Field(le=60)] = 45.0  # of one routine measurement; a deep run adds what is left of 60 s
 
     @model_validator(mode="after")
@@ -62,6 +65,12 @@ class Timeouts(Section):
         if longest > self.total:
             raise ValueError(
                 f"a step may not take longer ({longest:g} s) than the whole measurement ({self.total:g} s)"
+            )
+        # Silence counts only where a step had all its time: a step cut off by the whole never shows a timeout.
+        if self.dns + longest > self.total:
+            raise ValueError(
+                f"the whole measurement ({self.total:g} s) must leave the longest step its {longest:g} s after"
+                f" {self.dns:g} s for dns, else silence could never be told from want of time"
             )
         return self
 
@@ -130,6 +139,11 @@ class Expect(Section):
         return self
 
 
+def _off(written: Any) -> Any:
+    """Read `off` as the word that was meant: YAML takes it for `false`."""
+    return QuicUse.OFF if written is False else written
+
+
 class TargetConfig(Section):
     """One URL to measure; a target without other keys may be written as its URL alone."""
 
@@ -137,6 +151,7 @@ class TargetConfig(Section):
     probe: PlainName = "web"
     expect: Expect = Expect()
     interval: Deadline | None = None
+    quic: Annotated[QuicUse, BeforeValidator(_off)] = QuicUse.DEEP
     vantages: Annotated[tuple[PlainName, ...], Field(min_length=1)] | None = None  # all but controls by default
 
     @model_validator(mode="before")
@@ -215,9 +230,20 @@ class FollowUpConfig(Section):
     )
     # Asked for the target's name. It must not stand on a delivery network that might really serve that name.
     unrelated: Address = "www.debian.org:443"
+    # Another operator's HTTP/3: silence of a platform's counts only where this one answers.
+    quic_reference: Address | None = "quic.nginx.org:443"
     retries: Annotated[Whole, Field(ge=0, le=5)] = 2
     retry_wait: Annotated[Seconds, Field(le=20)] = 5.0
     refresh: Seconds = 3600.0  # an unchanged symptom is isolated again after this long
+
+
+class ThroughputConfig(Section):
+    """Transfers that tell throttling from a slow line; only in deep runs after something came very slowly."""
+
+    enabled: bool = False  # it moves megabytes: switched on by whoever pays for the line
+    # Any file of 512 KiB and more that nobody has a reason to slow down, on a network that serves no platform.
+    reference: Url = "http://ftp.debian.org/debian/ls-lR.gz"
+    daily_mb: Annotated[float, Field(gt=0, le=10_000)] = 50.0  # of each vantage and UTC day
 
 
 class DetectionConfig(Section):
@@ -287,6 +313,13 @@ class GeoConfig(Section):
     database: LocalFile | None = None
 
 
+class EventsConfig(Section):
+    """Regulatory events to stand beside the measurements."""
+
+    builtin: Annotated[tuple[Literal["pakistan", "world"], ...], OneOrMany] = ("pakistan", "world")
+    files: Annotated[tuple[LocalPath, ...], OneOrMany] = ()  # a folder stands for the .yaml files in it
+
+
 class Retention(Section):
     """How long rows are kept; transitions, incidents and events stay for ever."""
 
@@ -317,6 +350,7 @@ class ServerConfig(Section):
     probe: ProbeEndpoint = ProbeEndpoint()
     token: SecretText | None = None  # if set, POST /-/reload, /probe and /api want `Authorization: Bearer …`
     token_file: Path | None = None
+    allow_origins: Annotated[tuple[Origin, ...], OneOrMany] = ()  # sites whose pages may read the API in a browser
 
 
 class DataConfig(Section):
@@ -337,10 +371,12 @@ class Configuration(Section):
     follow_ups: FollowUpConfig = FollowUpConfig()
     detection: DetectionConfig = DetectionConfig()
     fingerprints: FingerprintConfig = FingerprintConfig()
+    throughput: ThroughputConfig = ThroughputConfig()
     storage: StorageConfig = Field(default_factory=dict, validate_default=True)  # validated: its path has a folder
     server: ServerConfig = ServerConfig()
     data: DataConfig = DataConfig()
     alerts: AlertsConfig = AlertsConfig()
+    events: EventsConfig = EventsConfig()
     vantages: Annotated[dict[PlainName, AnyVantage], Field(min_length=1)]
     platforms: Annotated[dict[PlainName, PlatformConfig], Field(min_length=1)]
     control_sites: dict[PlainName, TargetConfig] = Field(default_factory=dict)

@@ -11,7 +11,7 @@ import msgspec
 
 from monitor.config.assignment import Assignment, assignments
 from monitor.config.schema import Configuration
-from monitor.model.target import Expectation
+from monitor.model.target import Expectation, QuicUse
 from monitor.model.vantage import Role
 
 _DNS_BYTES: Final = 600
@@ -69,7 +69,8 @@ def _bytes_per_day(config: Configuration, assigned: Iterable[Assignment], factor
     runs_a_day: dict[str, float] = {}
     for assignment in assigned:
         runs = _DAY_SECONDS / (assignment.interval_seconds * factor)
-        moved = runs * measurement_bytes(assignment.target.expectation, config.defaults.body_limit)
+        once = measurement_bytes(assignment.target.expectation, config.defaults.body_limit)
+        moved = runs * (once + _TLS_BYTES * (assignment.target.quic is QuicUse.ALWAYS))
         tested += moved
         # A control measures a target once for all vantages, as often as the most eager of them.
         if not assignment.is_control_site:

@@ -36,6 +36,8 @@ from monitor.daemon.store_events import tell
 from monitor.daemon.telling import Telling
 from monitor.detect.cusum import is_failing
 from monitor.detect.incidents import without
+from monitor.events.annotation import Calendar
+from monitor.events.load import load_events
 from monitor.exporter.exporter import Exporter
 from monitor.model.fingerprint import FingerprintSet
 from monitor.model.identifier import MeasurementIds
@@ -53,6 +55,7 @@ log = logging.getLogger("monitor.daemon")
 STOP_SECONDS = 10.0
 HOUSEKEEPING_SECONDS = 5.0
 CLOCK_STEP_SECONDS = 1.0
+CALENDAR_SECONDS = 60.0  # how often it is seen which events are in force
 FIRST_MAINTENANCE_SECONDS = 60.0  # also for a daemon that never lives an hour
 MAINTENANCE_SECONDS = 3600.0
 
@@ -95,6 +98,7 @@ class Daemon:
         self.station: Station
         self.store: Store
         self.reader: Reader
+        self.calendar: Calendar
 
     def stop(self) -> None:
         """Begin to stop; running measurements get `STOP_SECONDS`, what is then unfinished is dropped unrecorded."""
@@ -102,7 +106,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Start, serve until stopped, shut down in order. Raises ConfigError, StoreError or OSError at the start."""
-        config, fingerprints = self._load()
+        config, fingerprints, self.calendar = self._load()
         path = config.storage.path
         self.store = Store.open(path, self._clock, spool_rows=config.storage.spool_rows, on_event=tell)
         try:
@@ -152,6 +156,7 @@ class Daemon:
         log.info("stopping", extra={"in_flight": self._in_flight, "grace_seconds": STOP_SECONDS})
         self.is_ready = False
         systemd.notify(systemd.STOPPING)
+        await self.station.pipeline.close()
         await schedule.stop(STOP_SECONDS)
         server.should_exit = True
         await serving
@@ -176,13 +181,14 @@ class Daemon:
     async def reload(self) -> tuple[bool, str]:
         """Read the configuration again; an invalid one changes nothing. Returns (in use, what is wrong otherwise)."""
         try:
-            config, fingerprints = await asyncio.to_thread(self._load)
+            config, fingerprints, calendar = await asyncio.to_thread(self._load)
             if fixed := needs_restart(self.station.config, config):
                 return self._refuse(f"{', '.join(fixed)} can only change with a restart")
             station = self._build(config, fingerprints, self.station)
         except (ConfigError, ValueError, OSError) as error:
             return self._refuse(str(error))
-        before, self.station = self.station, station
+        before, self.station, self.calendar = self.station, station, calendar
+        await before.pipeline.close()
         self._put_in_use(before)
         await self._telling.use(station)
         gone = [vantage for name, vantage in before.vantages.items() if station.vantages.get(name) is not vantage]
@@ -204,12 +210,12 @@ class Daemon:
         log.error("the configuration was not taken", extra={"why": why})
         return False, why
 
-    def _load(self) -> tuple[Configuration, FingerprintSet]:
+    def _load(self) -> tuple[Configuration, FingerprintSet, Calendar]:
         config = load(self._config_path, self._environ)
         self._redaction.hide(secrets_of(config))
         fingerprints = fingerprints_of(config.fingerprints)
         make_ready(fingerprints.rows)
-        return config, fingerprints
+        return config, fingerprints, load_events(config.events, config.platforms, self._clock.now())
 
     def _build(self, config: Configuration, fingerprints: FingerprintSet, previous: Station | None) -> Station:
         return build_station(
@@ -235,6 +241,8 @@ class Daemon:
             intervals_seconds={one.target.name: one.interval_seconds for one in station.plan.assignments},
         )
         self.store.sync_fingerprints(station.fingerprints, now)
+        self.store.sync_events(self.calendar, now)
+        self.exporter.calendar(self.calendar, now)
         jitter = station.config.defaults.jitter
         counts = self._schedule.apply(
             Entry(key_of(one), one.interval_seconds, jitter, one) for one in station.plan.assignments
@@ -363,6 +371,7 @@ class Daemon:
         """Publish what the daemon knows of itself and tell systemd that the loop is alive."""
         pause = min(HOUSEKEEPING_SECONDS, (systemd.watchdog_seconds() or HOUSEKEEPING_SECONDS * 3) / 3)
         offset = self._wall_offset()
+        calendar_at = self._clock.boottime()
         while True:
             if abs((step := self._wall_offset()) - offset) > CLOCK_STEP_SECONDS:
                 log.warning("the wall clock was set", extra={"seconds": round(step - offset, 1)})
@@ -370,6 +379,9 @@ class Daemon:
             self.exporter.set_store(self.store.health())
             self.exporter.in_flight(self._in_flight)
             await asyncio.to_thread(self.exporter.roll_up, self._clock.now())
+            if self._clock.boottime() - calendar_at >= CALENDAR_SECONDS:
+                calendar_at = self._clock.boottime()
+                await asyncio.to_thread(self.exporter.calendar, self.calendar, self._clock.now())
             systemd.notify(f"{systemd.WATCHDOG}\nSTATUS={self._in_flight} of {len(self.station.assignments)} running")
             await asyncio.sleep(pause)
 

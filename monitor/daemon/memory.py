@@ -1,20 +1,25 @@
 """What rounds remember of earlier rounds; everything here can be read back from the store after a restart."""
 
+import statistics
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from monitor.model.measurement import Measurement
-from monitor.model.observation import Purpose, TlsObservation
+from monitor.model.observation import HttpObservation, Purpose, TlsObservation
 from monitor.model.outcome import Incident, Outcome
 from monitor.model.vantage import NetworkIdentity, Role, VantageInfo, VantageState
-from monitor.model.verdict import DetectorState
+from monitor.model.verdict import DetectorState, Status
 from monitor.store.reader import Reader
 
 Series = tuple[str, str]  # target and vantage
 
 ADDRESS_AGE = timedelta(days=30)
+# How often a series is isolated anew: a name that rotates through addresses shows each of them as a new one.
+DEEP_RUNS_PER_HOUR = 6
+USUAL_RESPONSES = 15  # of which the median is what is usual
+USUAL_FROM = 5
 MEASURED_WITHIN = timedelta(hours=1)  # a network without a kept round for so long is not measured
 MAX_LOOKS = 200
 MAX_KNOWN_ADDRESSES = 512  # of one target; a CDN that shows more is compared afresh now and then
@@ -29,6 +34,8 @@ class Memory:
     isolations: dict[Series, Measurement] = field(default_factory=dict)
     addresses: dict[str, set[str]] = field(default_factory=dict)
     incidents: dict[tuple[str, str], Incident] = field(default_factory=dict)  # open ones, by platform and country
+    deep_starts: dict[Series, deque[datetime]] = field(default_factory=dict)
+    http_seconds: dict[Series, deque[float]] = field(default_factory=dict)  # of the last accessible rounds
     incident_ids: set[str] = field(default_factory=set)  # ever given out
     # By platform and country, for each AS number (0 if unknown): the last kept round.
     networks: dict[tuple[str, str], dict[int, datetime]] = field(default_factory=dict)
@@ -78,6 +85,16 @@ class Memory:
         age = now.started_at - found.started_at
         return found if timedelta(0) <= age <= timedelta(seconds=max_age_seconds) else None
 
+    def may_deepen(self, series: Series, now: datetime) -> bool:
+        """Tell whether a deep run may start on its own account; at most so many an hour."""
+        starts = self.deep_starts.get(series, ())
+        return sum(now - at < timedelta(hours=1) for at in starts) < DEEP_RUNS_PER_HOUR
+
+    def usual_http_seconds(self, series: Series) -> float | None:
+        """Return the median of what recent responses of a series took, None as long as there are too few."""
+        known = self.http_seconds.get(series, ())
+        return statistics.median(known) if len(known) >= USUAL_FROM else None
+
     def learn(self, outcome: Outcome) -> None:
         """Take in what a round found out."""
         measurement = outcome.recording.measurement
@@ -85,6 +102,15 @@ class Memory:
         if outcome.detector is not None:
             self.detectors[*series, measurement.network.asn or 0] = outcome.detector
         was_online = outcome.state_before is outcome.state_after is VantageState.ONLINE
+        if measurement.is_deep:
+            self.deep_starts.setdefault(series, deque(maxlen=DEEP_RUNS_PER_HOUR)).append(measurement.started_at)
+        if outcome.verdict is not None and outcome.verdict.status is Status.ACCESSIBLE:
+            took = [
+                one.elapsed_seconds
+                for one in measurement.observations
+                if isinstance(one, HttpObservation) and one.purpose is Purpose.PATH and one.failure is None
+            ]
+            self.http_seconds.setdefault(series, deque(maxlen=USUAL_RESPONSES)).extend(took[-1:])
         if measurement.is_deep and was_online and not measurement.interrupted:
             self.isolations[series] = measurement
         if outcome.incident:

@@ -21,31 +21,39 @@ import msgspec
 from monitor.classify.context import Context
 from monitor.classify.expected import is_unexpected
 from monitor.classify.facts import Facts
-from monitor.classify.follow_ups import FollowUpSettings, control_checks, follow_ups
+from monitor.classify.follow_ups import FollowUpSettings, Stranger, control_checks, follow_ups, residual_looks
+from monitor.classify.redraw import circumstances
 from monitor.classify.verdict import verdict_on
 from monitor.config.schema import CONTROL_SITES_PLATFORM
 from monitor.daemon.control_book import ControlBook
 from monitor.daemon.memory import Memory, country_of
 from monitor.daemon.sanity_book import SanityBook
 from monitor.detect.cusum import changed_layer, is_failing, step
-from monitor.detect.incidents import QUORUM, Applied, Place, apply, moved_layer
+from monitor.detect.incidents import QUORUM, Applied, Setting, apply, moved_layer
 from monitor.detect.reprobe import REPROBES, ReprobeSettings, next_look
 from monitor.model.address import is_address
 from monitor.model.fingerprint import Fingerprint
 from monitor.model.measurement import FollowUp, Limits, Measurement, Recording, Request
-from monitor.model.observation import DnsObservation, Purpose
+from monitor.model.observation import DnsObservation, Purpose, ThroughputObservation, TlsObservation
 from monitor.model.outcome import Member, Outcome
+from monitor.model.place import Place
 from monitor.model.seams import Clock, Vantage, VantageError
-from monitor.model.target import Target
+from monitor.model.target import QuicUse, Target
 from monitor.model.vantage import Role, VantageCheck, VantageState
 from monitor.model.verdict import DetectorState, Reason, Transition, Verdict
 from monitor.network.asn_table import AsnTable
+from monitor.network.web_url import web_url
 
 log = logging.getLogger("monitor.run")
 
 # Routine and deep run together, their controls included, end within a minute.
 ROUND_SECONDS = 60.0
 UNRELATED_SECONDS = 3600.0
+# Some boxes punish the pair of addresses for minutes after a hit; a harmless name is looked at again when they forgot.
+RESIDUAL_SECONDS = 180.0
+MAX_RESIDUAL_ROUNDS = 50  # waiting at the same time
+# What a deep run leaves of the minute for its verdict.
+LAST_SECONDS = 1.0
 # How long a round waits, from its start, for a control that hangs.
 CONTROL_SECONDS = 15.0
 FRESH_CONTROL_SECONDS = 5.0  # how old a control may be for a look on suspicion
@@ -59,6 +67,9 @@ class Settings:
     resolvers: Mapping[str, tuple[str, ...]]  # by vantage
     follow_ups: FollowUpSettings | None  # None: deep runs are switched off
     unrelated_host: str  # resolved when first needed
+    quic_reference: tuple[str, int] | None  # host and port, resolved when first needed
+    transfer_reference: str | None  # URL; None: no transfers
+    daily_transfer_bytes: int
     deep_limits: Limits
     isolation_seconds: float
     host_concurrency: int
@@ -83,8 +94,10 @@ class Round:
     recording: Recording
     context: Context
     control_ids: tuple[int, ...] = ()
-    spent_seconds: float = 0.0  # by the routine measurement and its controls
-    control_age_seconds: float = 0.0  # how old a control may be to decide
+    began: float = 0.0  # monotonic; the minute of the whole counts from here
+    # On the clock that counts suspension: a control that began before explains a failure but does not decide. Asked
+    # just before an outage, it would make the outage look like a block.
+    controls_since: float = 0.0
 
     @property
     def is_ready(self) -> bool:
@@ -107,8 +120,12 @@ class Pipeline:
         record: Callable[[Outcome], None],
         deep_slots: asyncio.Semaphore,
         nothing_seen: Callable[[Target, Vantage], Measurement],
+        round_seconds: float = ROUND_SECONDS,
+        residual_seconds: float = RESIDUAL_SECONDS,
     ) -> None:
+        self._round_seconds = round_seconds
         self._settings = settings
+        self._residual_seconds = residual_seconds
         self._clock = clock
         self._sanity = sanity
         self._controls = controls
@@ -117,7 +134,10 @@ class Pipeline:
         self._deep_slots = deep_slots
         self._nothing_seen = nothing_seen
         self._host_slots: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
-        self._unrelated: dict[str, tuple[float, str]] = {}  # by vantage: when found, address
+        self._strangers: dict[tuple[str, str], tuple[float, str]] = {}  # by vantage and host: when found, address
+        self._transferred: dict[str, tuple[int, int]] = {}  # by vantage: a UTC day, bytes moved on it
+        self._waiting: dict[tuple[str, str], asyncio.Task[None]] = {}  # residual rounds by target and vantage
+        self._is_closed = False
 
     def request(self, target: Target, vantage: Vantage) -> Request:
         """Return the routine request for a target at a vantage."""
@@ -155,8 +175,13 @@ class Pipeline:
     ) -> Outcome:
         facts = Facts(run.recording.measurement, run.context)
         if deep or facts.symptom:
-            if run.is_ready and (deep or is_unexpected(run.recording.measurement, run.context)):
+            unexpected = is_unexpected(run.recording.measurement, run.context)
+            # A name that leads to a new address every minute would be isolated anew every time.
+            may_deepen = deep or self._memory.may_deepen((target.name, vantage.info.name), self._clock.now())
+            if run.is_ready and (deep or unexpected) and may_deepen:
                 await self._deepen(run, self.request(target, vantage), vantage)
+                if in_series:
+                    self._look_later(run, target, vantage, interval_seconds)
             elif run.is_ready:
                 # The isolation of an earlier round stands; whose the addresses are, the control is asked in every one.
                 await self._ask_controls(run, self.request(target, vantage))
@@ -200,6 +225,21 @@ class Pipeline:
         }
         return {address: number for address in addresses if (number := table.number(address)) is not None}
 
+    def _served_from(self, measurement: Measurement) -> tuple[Place, ...]:
+        """Return where the servers are that proved with a trusted certificate to be the target's own.
+
+        An address that a resolver merely tells may be a lie, and would look like a platform that moved its servers.
+        """
+        table = self._settings.asn_table
+        if table is None:
+            return ()
+        proved = {
+            one.address
+            for one in measurement.observations
+            if isinstance(one, TlsObservation) and one.purpose is Purpose.PATH and one.hop == 0 and one.verified
+        }
+        return tuple(sorted({place for address in proved if (place := table.place(address)) is not None}))
+
     def _host_slot(self, target: Target, vantage: Vantage) -> asyncio.Semaphore:
         """Return what bounds the measurements of one host from one vantage; it lives as long as somebody waits."""
         key = (vantage.info.name, urlsplit(target.url).hostname or "")
@@ -221,8 +261,9 @@ class Pipeline:
         before = (self._sanity.latest(vantage.info.name) if in_haste else None) or await self._sanity.recent(vantage)
         request = self.request(target, vantage)
         control_seconds = min(CONTROL_SECONDS, limits.total_seconds) if limits else CONTROL_SECONDS
-        began = self._clock.monotonic()
-        asking = asyncio.ensure_future(self._control(request, control_age_seconds))
+        began, boottime = self._clock.monotonic(), self._clock.boottime()
+        oldest = boottime - control_age_seconds
+        asking = asyncio.ensure_future(self._control(request, oldest))
         fault: Reason | None = None
         try:
             recording = await vantage.measure(msgspec.structs.replace(request, limits=limits or request.limits))
@@ -234,18 +275,17 @@ class Pipeline:
             raise
         # A control that hangs delays a round by so much at most; its answer serves the next one.
         await asyncio.wait([asking], timeout=max(0.0, control_seconds - (self._clock.monotonic() - began)))
-        # Not asked anew where there is an answer: a control young enough when the round began may be too old by now.
-        controls = asking.result() if asking.done() else self._controls.known(target, control_age_seconds)
+        controls = asking.result() if asking.done() else self._controls.known(target, oldest)
         context = self._context(
             recording, target=target, vantage=vantage, controls=controls, before=before, fault=fault
         )
-        return Round(recording, context, ids_of(controls), self._clock.monotonic() - began, control_age_seconds)
+        return Round(recording, context, ids_of(controls), began, boottime)
 
-    async def _control(self, request: Request, max_age_seconds: float) -> tuple[Measurement, ...]:
+    async def _control(self, request: Request, since: float) -> tuple[Measurement, ...]:
         """Return the controls of a target; a control site is itself what the line is compared with."""
         if request.target.platform == CONTROL_SITES_PLATFORM:
             return ()
-        return await self._controls.fresh(request, max_age_seconds)
+        return await self._controls.fresh(request, since)
 
     def _context(
         self,
@@ -258,6 +298,7 @@ class Pipeline:
         fault: Reason | None,
     ) -> Context:
         series = (target.name, vantage.info.name)
+        follow_ups = self._settings.follow_ups
         return Context(
             expectation=target.expectation,
             state_before=before.state if before else None,
@@ -272,56 +313,108 @@ class Pipeline:
             bodies=bodies_of(recording),
             asn_of=self._numbers(recording.measurement, *controls),
             country=vantage.info.country,
-            harmless_name=self._settings.follow_ups.harmless_name if self._settings.follow_ups else "",
+            harmless_name=follow_ups.harmless_name if follow_ups else "",
+            measures_throughput=self._settings.transfer_reference is not None and follow_ups is not None,
+            has_retries=follow_ups is not None and follow_ups.retries > 1,
+            usual_http_seconds=self._memory.usual_http_seconds(series),
             fault=fault,
         )
 
     async def _deepen(self, run: Round, request: Request, vantage: Vantage) -> None:
-        """Gather fresh controls and follow-ups until the questions are answered or the time is up."""
+        """Gather fresh controls and follow-ups until the questions are answered or the time is up.
+
+        The wait for a slot counts too: a minute after the round began it is over, whatever was seen.
+        """
         deep_request = msgspec.structs.replace(request, limits=self._settings.deep_limits)
-        async with self._deep_slots:
-            try:
-                began = self._clock.monotonic()
-                async with asyncio.timeout(ROUND_SECONDS - run.spent_seconds):
-                    await self._ask_controls(run, deep_request)
-                    settings = await self._follow_up_settings(deep_request, vantage)
-                    while settings and (wanted := follow_ups(run.recording.measurement, run.context, settings)):
-                        left = ROUND_SECONDS - run.spent_seconds - (self._clock.monotonic() - began)
-                        limits = msgspec.structs.replace(deep_request.limits, total_seconds=max(0.0, left - 1))
-                        asked = msgspec.structs.replace(deep_request, follow_ups=wanted, limits=limits)
-                        answer = await vantage.measure(asked)
-                        if not answer.measurement.observations:
-                            break  # a vantage that cannot look this way would be asked for ever
-                        run.recording = joined(run.recording, answer)
-                        run.context = msgspec.structs.replace(
-                            run.context,
-                            bodies=bodies_of(run.recording),
-                            asn_of=self._numbers(run.recording.measurement, *run.context.controls),
-                        )
-            except (TimeoutError, VantageError) as error:
-                # What was seen so far stands; a rule that needs more than was seen does not fire.
-                log.info("deep run ended early", extra={"target": request.target.name, "why": type(error).__name__})
+        try:
+            async with asyncio.timeout(self._left(run)), self._deep_slots:
+                _, settings = await asyncio.gather(
+                    self._ask_controls(run, deep_request), self._follow_up_settings(deep_request, vantage)
+                )
+                while settings and (wanted := follow_ups(run.recording.measurement, run.context, settings)):
+                    limits = msgspec.structs.replace(
+                        deep_request.limits, total_seconds=max(0.0, self._left(run) - LAST_SECONDS)
+                    )
+                    asked = msgspec.structs.replace(deep_request, follow_ups=wanted, limits=limits)
+                    answer = await vantage.measure(asked)
+                    if not answer.measurement.observations:
+                        break  # a vantage that cannot look this way would be asked for ever
+                    self._count_transfers(answer, vantage)
+                    run.recording = joined(run.recording, answer)
+                    run.context = msgspec.structs.replace(
+                        run.context,
+                        bodies=bodies_of(run.recording),
+                        asn_of=self._numbers(run.recording.measurement, *run.context.controls),
+                    )
+                    settings = self._within_budget(settings, vantage)
+        except (TimeoutError, VantageError) as error:
+            # What was seen so far stands; a rule that needs more than was seen does not fire.
+            log.info("deep run ended early", extra={"target": request.target.name, "why": type(error).__name__})
         # The run is its own isolation now.
         run.context = msgspec.structs.replace(run.context, isolation=None)
 
+    def _left(self, run: Round) -> float:
+        """Return what is left of the minute of a round."""
+        return max(0.0, self._round_seconds - (self._clock.monotonic() - run.began))
+
     async def _ask_controls(self, run: Round, request: Request) -> None:
         """Have the controls try the addresses that this round was led to; one that hangs is not waited for."""
-        checks = control_checks(run.recording.measurement, request.allowed_bogons)
+        is_slow = run.context.measures_throughput and Facts(run.recording.measurement, run.context).is_slow
+        checks = control_checks(
+            run.recording.measurement,
+            request.allowed_bogons,
+            http3=request.target.quic is not QuicUse.OFF,
+            transfer=is_slow,
+        )
         try:
             async with asyncio.timeout(CONTROL_SECONDS):
-                fresh = await self._controls.extended(request, checks, run.control_age_seconds)
+                fresh = await self._controls.extended(request, checks, run.controls_since)
         except TimeoutError:
-            return
-        if fresh:
-            run.context = msgspec.structs.replace(run.context, controls=merged(fresh))
-            run.control_ids = ids_of(fresh)
+            fresh = self._controls.known(request.target, run.controls_since)
+        run.context = msgspec.structs.replace(run.context, controls=merged(fresh))
+        run.control_ids = ids_of(fresh)
 
     async def _follow_up_settings(self, request: Request, vantage: Vantage) -> FollowUpSettings | None:
-        """Return the settings with the address of the unrelated host, as encrypted and other resolvers tell it."""
-        settings, host = self._settings.follow_ups, self._settings.unrelated_host
-        if settings is None or is_address(host):
-            return settings and msgspec.structs.replace(settings, unrelated_address=host)
-        found_at, address = self._unrelated.get(vantage.info.name, (-UNRELATED_SECONDS, ""))
+        """Return the settings with the addresses of the hosts that a deep run compares with."""
+        settings = self._settings.follow_ups
+        if settings is None:
+            return None
+        http3 = request.target.quic is not QuicUse.OFF
+        quic = self._settings.quic_reference or (self._settings.unrelated_host, settings.unrelated_port)
+        unrelated, quic_address, transfer_reference = await asyncio.gather(
+            self._stranger(self._settings.unrelated_host, request, vantage),
+            self._stranger(quic[0] if http3 else "", request, vantage),
+            self._transfer_reference(request, vantage),
+        )
+        return self._within_budget(
+            msgspec.structs.replace(
+                settings,
+                unrelated_address=unrelated,
+                http3=http3,
+                quic_reference=Stranger(host=quic[0], address=quic_address, port=quic[1]) if quic_address else None,
+                transfer_reference=transfer_reference,
+            ),
+            vantage,
+        )
+
+    async def _transfer_reference(self, request: Request, vantage: Vantage) -> Stranger | None:
+        """Return the innocuous file with an address of its host; None: no transfers, or the host is not found."""
+        if self._settings.transfer_reference is None:
+            return None
+        url = web_url(self._settings.transfer_reference)
+        address = await self._stranger(url.host, request, vantage)
+        return Stranger(host=url.authority, address=address, port=url.port, url=url.text) if address else None
+
+    async def _stranger(self, host: str, request: Request, vantage: Vantage) -> str:
+        """Return an address of a host that a deep run compares with, as encrypted and other resolvers tell it.
+
+        Empty for no host, and where nobody tells.
+        """
+        settings = self._settings.follow_ups
+        if settings is None or not host or is_address(host):
+            return host
+        key = (vantage.info.name, host)
+        found_at, address = self._strangers.get(key, (-UNRELATED_SECONDS, ""))
         if self._clock.monotonic() - found_at >= UNRELATED_SECONDS:
             lookups = tuple(
                 FollowUp(purpose=Purpose.OTHER_RESOLVER, until="dns", host=host, resolver=resolver)
@@ -331,8 +424,69 @@ class Pipeline:
             answers = [one for one in answer.measurement.observations if isinstance(one, DnsObservation)]
             address = next((one.addresses[0] for one in answers if one.addresses), "")
             if address:
-                self._unrelated[vantage.info.name] = self._clock.monotonic(), address
-        return msgspec.structs.replace(settings, unrelated_address=address)
+                self._strangers[key] = self._clock.monotonic(), address
+        return address
+
+    def _within_budget(self, settings: FollowUpSettings, vantage: Vantage) -> FollowUpSettings:
+        """Return the settings without transfers once the day's megabytes are used up."""
+        day, moved = self._transferred.get(vantage.info.name, (None, 0))
+        if day == self._clock.now().toordinal() and moved >= self._settings.daily_transfer_bytes:
+            return msgspec.structs.replace(settings, transfer_reference=None)
+        return settings
+
+    def _count_transfers(self, answer: Recording, vantage: Vantage) -> None:
+        moved = sum(
+            one.bytes_received for one in answer.measurement.observations if isinstance(one, ThroughputObservation)
+        )
+        today = self._clock.now().toordinal()
+        day, before = self._transferred.get(vantage.info.name, (today, 0))
+        self._transferred[vantage.info.name] = today, moved + (before if day == today else 0)
+
+    def _look_later(self, run: Round, target: Target, vantage: Vantage, interval_seconds: float) -> None:
+        """Have a round wait for what may be residual blocking to pass; one for each series, so many in all."""
+        series = (target.name, vantage.info.name)
+        is_full = series in self._waiting or len(self._waiting) >= MAX_RESIDUAL_ROUNDS
+        if self._settings.follow_ups is None or self._is_closed or is_full:
+            return
+        looks = residual_looks(run.recording.measurement, run.context, self._settings.follow_ups)
+        if looks:
+            waiting = asyncio.create_task(self._residual_round(target, vantage, interval_seconds, looks))
+            self._waiting[series] = waiting
+            waiting.add_done_callback(lambda task: self._waited(series, task))
+
+    def _waited(self, series: tuple[str, str], task: asyncio.Task[None]) -> None:
+        self._waiting.pop(series, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a residual round failed", exc_info=error, extra={"target": series[0], "vantage": series[1]})
+
+    async def _residual_round(
+        self, target: Target, vantage: Vantage, interval_seconds: float, looks: tuple[FollowUp, ...]
+    ) -> None:
+        """Look at the harmless name first, from a new source port, then make a deep round of its own.
+
+        It is stored like any other and stands for the rounds after it; the detector hears nothing of it, since it does
+        not come on the beat.
+        """
+        await asyncio.sleep(self._residual_seconds)
+        async with self._host_slot(target, vantage):
+            asked = msgspec.structs.replace(self.request(target, vantage), follow_ups=looks)
+            try:
+                first = await vantage.measure(asked)
+            except VantageError as error:
+                log.info("a residual round gave nothing", extra={"target": target.name, "why": str(error)})
+                return
+            run = await self._look(target, vantage, interval_seconds)
+            run.recording = joined(first, run.recording)
+            run.context = msgspec.structs.replace(run.context, isolation=None, bodies=bodies_of(run.recording))
+            await self._round(run, target, vantage, interval_seconds, deep=True, in_series=False)
+
+    async def close(self) -> None:
+        """Give up the rounds that still wait; a round under way goes on, and leaves none behind."""
+        self._is_closed = True
+        waiting = tuple(self._waiting.values())
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _check_afterwards(self, run: Round, vantage: Vantage) -> None:
         """Check the line again; a clean round needs no such check, since it proved the line itself."""
@@ -345,10 +499,12 @@ class Pipeline:
         return Outcome(
             recording=run.recording,
             verdict=verdict_on(facts),
+            served_from=self._served_from(run.recording.measurement),
             control_ids=run.control_ids,
             isolation_id=facts.isolation.measurement.id if facts.isolation else None,
             state_before=context.state_before,
             state_after=context.state_after,
+            circumstances=circumstances(run.recording.measurement, context),
         )
 
     def _detected(self, outcome: Outcome, target: Target, vantage: Vantage, interval_seconds: float) -> Outcome:
@@ -362,9 +518,9 @@ class Pipeline:
         after, transition = step(before, verdict, measurement, at)
         applied = None
         if target.platform != CONTROL_SITES_PLATFORM:
-            place = self._place(target, vantage, measurement, is_kept=is_failing(verdict, measurement) is not None)
+            setting = self._setting(target, vantage, measurement, is_kept=is_failing(verdict, measurement) is not None)
             if transition is not None or changed_layer(before, after):
-                applied = self._applied(transition, verdict, measurement, place)
+                applied = self._applied(transition, verdict, measurement, setting)
         return msgspec.structs.replace(
             outcome,
             detector=after,
@@ -375,22 +531,22 @@ class Pipeline:
         )
 
     def _applied(
-        self, transition: Transition | None, verdict: Verdict, measurement: Measurement, place: Place
+        self, transition: Transition | None, verdict: Verdict, measurement: Measurement, setting: Setting
     ) -> Applied | None:
-        known = self._memory.incidents.get((place.platform, place.country))
+        known = self._memory.incidents.get((setting.platform, setting.country))
         if transition is not None:
-            return apply(known, transition, verdict, place, taken=self._memory.incident_ids)
+            return apply(known, transition, verdict, setting, taken=self._memory.incident_ids)
         member = Member(measurement.target, measurement.vantage, measurement.network.asn or 0)
-        return moved_layer(known, member, verdict, place, measurement.started_at) if known else None
+        return moved_layer(known, member, verdict, setting, measurement.started_at) if known else None
 
-    def _place(self, target: Target, vantage: Vantage, measurement: Measurement, *, is_kept: bool) -> Place:
+    def _setting(self, target: Target, vantage: Vantage, measurement: Measurement, *, is_kept: bool) -> Setting:
         key = (target.platform, country_of(vantage.info, measurement.network))
         is_test = vantage.info.role is Role.TEST
         if is_test and is_kept:
             measured = self._memory.saw_network(key, measurement.network, measurement.started_at)
         else:
             measured = self._memory.measured_networks(key)
-        return Place(
+        return Setting(
             *key,
             network=measurement.network.name,
             measured_networks=measured,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,16 +11,20 @@ import monitor
 from monitor.classify.rules import RULES_VERSION
 from monitor.daemon.platforms import platform_verdicts
 from monitor.detect.rollup import PlatformVerdict
+from monitor.events.annotation import Calendar
+from monitor.model.aggregation import OoniCount
+from monitor.model.place import Place
 from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.verdict import Reason, Status, Verdict
 from monitor.store import outbox_reader
 from monitor.store.incident_detail import IncidentDetail, details
 from monitor.store.outbox_reader import AlertRecord
-from monitor.store.reader import HistoryRow, StoredMeasurement
+from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.web.guard import hosts_of
 from monitor.web.services import (
     AlertQuery,
+    CountsQuery,
     DaemonStatus,
     HistoryQuery,
     IncidentQuery,
@@ -31,6 +36,10 @@ from monitor.web.services import (
 
 if TYPE_CHECKING:
     from monitor.daemon.application import Daemon
+
+
+_LATELY = timedelta(days=2)
+_MOST_PLACES = 10_000
 
 
 class DaemonServices:
@@ -50,6 +59,7 @@ class DaemonServices:
             token=server.token.get_secret_value() if server.token else None,
             hosts=hosts_of(server.listen),
             allow_hosts=server.probe.allow_hosts,
+            allow_origins=frozenset(server.allow_origins),
             probe_seconds=config.defaults.timeouts.total,
             timeout_offset_seconds=server.probe.timeout_offset,
         )
@@ -58,6 +68,15 @@ class DaemonServices:
     def vantages(self) -> Collection[str]:
         """Names of the vantages that `/probe` may ask for."""
         return self._daemon.station.test_vantages
+
+    @property
+    def calendar(self) -> Calendar:
+        """The regulatory events that the configuration in use names."""
+        return self._daemon.calendar
+
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
+        return self._clock.now()
 
     def is_ready(self) -> bool:
         """Tell whether the configuration is in use, the store open and the schedule running."""
@@ -91,6 +110,7 @@ class DaemonServices:
     async def targets(self) -> Sequence[TargetState]:
         """Return every configured target at every vantage that measures it."""
         station = self._daemon.station
+        served = await asyncio.to_thread(self._served_lately)
         latest = {(one.target, one.vantage): one for one in await asyncio.to_thread(self._daemon.reader.latest, None)}
         states = []
         for key, assignment in station.assignments.items():
@@ -102,6 +122,7 @@ class DaemonServices:
                 url=assignment.target.url,
                 vantage=assignment.vantage_name,
                 interval_seconds=assignment.interval_seconds,
+                served_from=served.get(key, ()),
             )
             if known := latest.get(key):
                 state = msgspec.structs.replace(
@@ -137,9 +158,33 @@ class DaemonServices:
             limit=query.limit,
         )
 
+    async def ooni_counts(self, query: CountsQuery) -> Sequence[OoniCount]:
+        """Return counts that OONI published."""
+        return await asyncio.to_thread(
+            self._daemon.reader.ooni_counts,
+            query.domain,
+            country=query.country,
+            since=query.since,
+            until=query.until,
+            limit=query.limit,
+        )
+
     async def measurement(self, measurement_id: int) -> StoredMeasurement | None:
         """Return one stored measurement whole."""
         return await asyncio.to_thread(self._daemon.reader.measurement, measurement_id)
+
+    async def served_from(self, target: str, limit: int) -> Sequence[ServedFrom]:
+        """Return where a target was served from, the latest days first."""
+        return await asyncio.to_thread(self._daemon.reader.served_from, target=target, limit=limit)
+
+    def _served_lately(self) -> dict[tuple[str, str], tuple[Place, ...]]:
+        """Return where each target was served from on the last day of the past two that tells."""
+        found: dict[tuple[str, str], dict[Place, date]] = {}
+        for one in self._daemon.reader.served_from(since=self._clock.now() - _LATELY, limit=_MOST_PLACES):
+            places = found.setdefault((one.target, one.vantage), {})
+            if one.day == next(iter(places.values()), one.day):
+                places[one.place] = one.day
+        return {key: tuple(places) for key, places in found.items()}
 
     async def incidents(self, query: IncidentQuery) -> Sequence[IncidentDetail]:
         """Return incidents with their details, newest first."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+import msgspec
+
 from monitor.classify.follow_ups import FollowUpSettings
 from monitor.config.assignment import Assignment
 from monitor.config.digest import digest
@@ -28,10 +30,12 @@ from monitor.network.asn_table import AsnTable
 from monitor.network.certificates import TrustStore
 from monitor.vantages import build
 from monitor.vantages._parts import Parts
+from monitor.vantages.direct import endpoint
 
 # A deep run listens on for the second of two contradicting replies, and tries more than one address.
 DEEP_LISTEN_SECONDS = 0.5
 DEEP_ADDRESSES_PER_FAMILY = 4
+ROUND_TRANSFER_BYTES = 131_072
 
 
 @dataclass(frozen=True)
@@ -156,25 +160,29 @@ def settings_of(config: Configuration, fingerprints: FingerprintSet) -> Settings
     """Return what rounds need of the configuration."""
     routine = limits_of(config)
     wanted = config.follow_ups
-    host, _, port = wanted.unrelated.rpartition(":")
+    host, port = endpoint(wanted.unrelated)
     follow_ups = FollowUpSettings(
         harmless_name=wanted.harmless_name,
         resolvers=wanted.resolvers,
-        unrelated_port=int(port),
+        unrelated_port=port,
         retries=wanted.retries,
         retry_wait_seconds=wanted.retry_wait,
     )
     return Settings(
         request=Request(
             target=Target(name="", platform="", url=""),
-            limits=routine,
+            # A control is asked in every round while something is slow, so its transfers are short.
+            limits=msgspec.structs.replace(routine, transfer_bytes=ROUND_TRANSFER_BYTES),
             user_agent=config.defaults.user_agent,
             cleartext_user_agent=config.defaults.cleartext_user_agent,
             allowed_bogons=config.network.allowed_bogons,
         ),
         resolvers={name: written.resolvers for name, written in config.vantages.items()},
         follow_ups=follow_ups if wanted.enabled else None,
-        unrelated_host=host.strip("[]"),
+        unrelated_host=host,
+        quic_reference=endpoint(wanted.quic_reference) if wanted.quic_reference else None,
+        transfer_reference=config.throughput.reference if config.throughput.enabled else None,
+        daily_transfer_bytes=round(config.throughput.daily_mb * 1e6),
         deep_limits=_deep(routine),
         isolation_seconds=wanted.refresh,
         reprobes=ReprobeSettings(

@@ -20,7 +20,7 @@ QUORUM_WITHIN: Final = timedelta(minutes=60)
 
 
 @dataclass(frozen=True)
-class Place:
+class Setting:
     """Where a round was made, and what is measured around it."""
 
     platform: str
@@ -43,7 +43,7 @@ def apply(
     incident: Incident | None,
     transition: Transition,
     verdict: Verdict,
-    place: Place,
+    place: Setting,
     *,
     taken: Collection[str] = (),
 ) -> Applied | None:
@@ -64,7 +64,7 @@ def apply(
     return _noted(left, [kind], transition.at, member, place, status=Status.ACCESSIBLE)
 
 
-def moved_layer(incident: Incident, member: Member, verdict: Verdict, place: Place, at: datetime) -> Applied | None:
+def moved_layer(incident: Incident, member: Member, verdict: Verdict, place: Setting, at: datetime) -> Applied | None:
     """Return the incident after one of its members is prevented at another layer than before."""
     if member not in incident.members:
         return None
@@ -139,7 +139,7 @@ def has_quorum(networks: Iterable[AffectedNetwork], quorum: int) -> bool:
     return any(last - first <= QUORUM_WITHIN for first, last in zip(alarmed, alarmed[quorum - 1 :], strict=False))
 
 
-def _opened(transition: Transition, place: Place, taken: Collection[str]) -> Incident:
+def _opened(transition: Transition, place: Setting, taken: Collection[str]) -> Incident:
     stem = f"{place.platform}-{place.country.lower()}-{transition.at:%Y%m%d}"
     number = 2
     name = stem
@@ -156,7 +156,7 @@ def _opened(transition: Transition, place: Place, taken: Collection[str]) -> Inc
     )
 
 
-def _entered(incident: Incident, member: Member, transition: Transition, verdict: Verdict, place: Place) -> Applied:
+def _entered(incident: Incident, member: Member, transition: Transition, verdict: Verdict, place: Setting) -> Applied:
     is_affected = any(one.asn == member.asn for one in incident.members)
     if not incident.sequence:
         kind = UpdateKind.START if transition.before is SeriesState.ACCESSIBLE else UpdateKind.FOUND
@@ -199,7 +199,7 @@ def _noted(
     kinds: Collection[UpdateKind],
     at: datetime,
     member: Member,
-    place: Place,
+    place: Setting,
     *,
     status: Status,
     mechanisms: tuple[str, ...] = (),

@@ -140,7 +140,7 @@ def _phases(path: Sequence[Observation], last_hop: int) -> dict[str, float]:
                 phases["connect"] += one.elapsed_seconds
             elif isinstance(one, TlsObservation):
                 phases["tls"] += one.elapsed_seconds
-            else:
+            elif isinstance(one, HttpObservation):
                 waited = one.elapsed_seconds if one.first_byte_seconds is None else one.first_byte_seconds
                 phases["processing"] += waited
                 phases["transfer"] += max(0.0, one.elapsed_seconds - waited)

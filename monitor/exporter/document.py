@@ -13,8 +13,10 @@ Written from `monitor/exporter/table.py`; a test compares the two.
 
 `/metrics` answers in the Prometheus text format 0.0.4, or in OpenMetrics 1.0 if the `Accept` header names it.
 Names that begin with `access_` say what was observed, `monitor_` what the daemon itself does; `process_*` are those
-of every Prometheus client. No URL, address or free text is a label, so the number of series is bounded by
-`probes.yaml`: about 50 for each target at each vantage, two thirds of them step durations.
+of every Prometheus client. No URL, address or free text is a label, but for the title of an event on
+`access_event_info`. So the number of series is bounded by `probes.yaml`: about 50 for each target at each vantage, two
+thirds of them step durations, and about four for each platform of each regulatory event that it names
+(`events.builtin: []` for none).
 
 ## What was observed
 

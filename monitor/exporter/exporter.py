@@ -9,7 +9,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.process_collector import ProcessCollector
 
+from monitor.events.annotation import Calendar
 from monitor.exporter import table
+from monitor.exporter.event_samples import event_samples
 from monitor.exporter.exposition import Buckets, Format, Histogram, header, label_text, line
 from monitor.exporter.platforms import PlatformBoard
 from monitor.exporter.series import TargetSeries, label_values
@@ -56,7 +58,7 @@ class Exporter:
             series = self._series.get(key)
             if series is None or series.values != values:
                 series = self._series[key] = TargetSeries(values)
-            series.observe(measurement, outcome.verdict, interval_seconds)
+            series.observe(measurement, outcome.verdict, interval_seconds, outcome.served_from)
             self._platforms.observe(outcome, target, vantage, interval_seconds)
             self._put(table.LAST_ROUND, measurement.started_at.timestamp(), vantage.name)
             self._add(table.MEASUREMENTS, vantage.name, status)
@@ -88,6 +90,12 @@ class Exporter:
         """Replace the open incidents."""
         with self._lock:
             self._incidents = {(incident.platform, incident.country): incident for incident in open_incidents}
+
+    def calendar(self, calendar: Calendar, now: datetime) -> None:
+        """Replace the regulatory events; `now` decides which are in force."""
+        samples = event_samples(calendar, now)
+        with self._lock:
+            self._samples |= {metric: dict(values) for metric, values in samples.items()}
 
     def silences(self, silent: Sequence[Silence]) -> None:
         """Replace the countries that are silent."""

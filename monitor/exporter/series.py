@@ -8,6 +8,7 @@ from monitor.exporter.exposition import Buckets, Histogram, label_text, line
 from monitor.exporter.table import Metric
 from monitor.model.measurement import Measurement
 from monitor.model.observation import Observation, Purpose, Step, TlsObservation, step_of
+from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import VantageInfo
 from monitor.model.verdict import Confidence, Status, Verdict
@@ -37,6 +38,10 @@ def label_values(target: Target, vantage: VantageInfo, measurement: Measurement)
     )
 
 
+# The ordinary way; HTTP/3 and transfers are looked at beside it only.
+_TIMED: Final = frozenset({Purpose.PATH, Purpose.HTTP3, Purpose.TRANSFER})
+
+
 class TargetSeries:
     """The latest measurement and verdict, and the step durations since the series began.
 
@@ -44,7 +49,16 @@ class TargetSeries:
     nothing and a scrape between two measurements joins what is there.
     """
 
-    __slots__ = ("_interval_seconds", "_labels", "_lines", "_measurement", "_steps", "_verdict", "values")
+    __slots__ = (
+        "_interval_seconds",
+        "_labels",
+        "_lines",
+        "_measurement",
+        "_served_from",
+        "_steps",
+        "_verdict",
+        "values",
+    )
 
     def __init__(self, values: tuple[str, ...]) -> None:
         self.values = values
@@ -53,6 +67,7 @@ class TargetSeries:
         self._measurement: Measurement | None = None
         self._verdict: Verdict | None = None
         self._interval_seconds = 0.0
+        self._served_from: tuple[Place, ...] = ()
         self._lines: Mapping[Metric, str] | None = _NO_LINES
 
     @property
@@ -60,16 +75,23 @@ class TargetSeries:
         """Whether verdicts are drawn here: measurements of a control vantage are evidence only."""
         return self._verdict is not None
 
-    def observe(self, measurement: Measurement, verdict: Verdict | None, interval_seconds: float) -> None:
+    def observe(
+        self,
+        measurement: Measurement,
+        verdict: Verdict | None,
+        interval_seconds: float,
+        served_from: tuple[Place, ...] = (),
+    ) -> None:
         """Take in a measurement and what was concluded from it."""
         for observation in measurement.observations:
-            if observation.purpose is Purpose.PATH and observation.failure is None:
+            if observation.purpose in _TIMED and observation.failure is None:
                 step = step_of(observation)
                 if step not in self._steps:
                     self._steps[step] = Histogram(_STEP_BUCKETS_SECONDS)
                 self._steps[step].observe(observation.elapsed_seconds)
         self._measurement = measurement
         self._verdict = verdict
+        self._served_from = served_from or self._served_from
         self._interval_seconds = interval_seconds
         self._lines = None
 
@@ -88,6 +110,11 @@ class TargetSeries:
                 for step, histogram in self._steps.items()
             ),
         }
+        if self._served_from:
+            lines[table.SERVED_FROM] = "".join(
+                self._line(table.SERVED_FROM, 1, place.country or table.UNKNOWN, str(place.asn or table.UNKNOWN))
+                for place in self._served_from
+            )
         expiry = _earliest_expiry(measurement.observations)
         if expiry is not None:
             lines[table.CERTIFICATE_EXPIRY] = self._line(table.CERTIFICATE_EXPIRY, expiry)
@@ -113,11 +140,11 @@ class TargetSeries:
             lines[table.TARGET_INCONCLUSIVE] = self._line(table.TARGET_INCONCLUSIVE, 1, verdict.reason)
         return lines
 
-    def _line(self, metric: Metric, value: float, last_label: str | None = None) -> str:
-        """Return a sample; `last_label` is the value of the label that the metric has beyond the series' own."""
+    def _line(self, metric: Metric, value: float, *more: str) -> str:
+        """Return a sample; `more` are the values of the labels that the metric has beyond the series' own."""
         labels = self._labels
-        if last_label is not None:
-            labels = f"{labels},{label_text(metric.labels[-1:], (last_label,))}"
+        if more:
+            labels = f"{labels},{label_text(metric.labels[len(table.TARGET_LABELS) :], more)}"
         return line(metric.name, labels, value)
 
 

@@ -1,7 +1,8 @@
 """Every metric, declared once: `/metrics`, `/probe` and docs/metrics.md are written from these rows.
 
 `access_*` is what was observed, `monitor_*` is the daemon itself, `probe_*` are the names of blackbox_exporter, which
-`/probe` answers with. No URL, address or free text is a label, except where compatibility of `/probe` demands it.
+`/probe` answers with. No URL, address or free text is a label, except the title of an event and where compatibility of
+`/probe` demands it.
 """
 
 from enum import StrEnum
@@ -76,6 +77,11 @@ CERTIFICATE_EXPIRY: Final = Metric(
     unit="seconds",
     help="When the first of the certificates that servers presented for their names ends, trusted or not.",
 )
+SERVED_FROM: Final = Metric(
+    name="access_target_served_from",
+    labels=(*TARGET_LABELS, "server_country", "server_asn"),
+    help="1 for each place of a server that proved to be the target's own in the latest measurement where one did.",
+)
 STEP_DURATION: Final = Metric(
     name="access_step_duration_seconds",
     kind=Kind.HISTOGRAM,
@@ -118,6 +124,36 @@ INCIDENT_START: Final = Metric(
     labels=("platform", "country"),
     unit="seconds",
     help="First failing round of the open incident; its last good round lies before.",
+)
+# An event has one series for each of its countries and platforms; either is empty where it has none.
+EVENT_LABELS: Final = ("event", "kind", "country", "platform")
+EVENT_INFO: Final = Metric(
+    name="access_event_info",
+    labels=(*EVENT_LABELS, "title"),
+    help="1, with the English title of a regulatory event.",
+)
+EVENT_ACTIVE: Final = Metric(
+    name="access_event_active",
+    labels=EVENT_LABELS,
+    help="1 while a regulatory event is in force or may be, 0 otherwise; absent for what is a moment.",
+)
+EVENT_START: Final = Metric(
+    name="access_event_start_timestamp_seconds",
+    labels=EVENT_LABELS,
+    unit="seconds",
+    help="The earliest instant at which a regulatory event may have begun.",
+)
+EVENT_END: Final = Metric(
+    name="access_event_end_timestamp_seconds",
+    labels=EVENT_LABELS,
+    unit="seconds",
+    help="The latest instant at which a regulatory event may have ended; absent while no end is known.",
+)
+EVENT_DEADLINE: Final = Metric(
+    name="access_event_deadline_timestamp_seconds",
+    labels=("event", "obligation"),
+    unit="seconds",
+    help="When an obligation is due at the latest; absent once it is moot.",
 )
 COUNTRY_SILENT: Final = Metric(
     name="access_country_silent",
@@ -255,8 +291,10 @@ TARGET_METRICS: Final = (
     PROBE_INTERVAL,
     LAST_MEASUREMENT,
     CERTIFICATE_EXPIRY,
+    SERVED_FROM,
     STEP_DURATION,
 )
+EVENT_METRICS: Final = (EVENT_INFO, EVENT_ACTIVE, EVENT_START, EVENT_END, EVENT_DEADLINE)
 OTHER_METRICS: Final = (
     VANTAGE_ONLINE,
     PLATFORM_STATUS,
@@ -265,6 +303,7 @@ OTHER_METRICS: Final = (
     PLATFORM_ACCESSIBLE,
     INCIDENT_ACTIVE,
     INCIDENT_START,
+    *EVENT_METRICS,
     COUNTRY_SILENT,
     FURTHER_LOOKS,
     BUILD_INFO,

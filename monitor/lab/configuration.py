@@ -39,8 +39,13 @@ def surroundings(lab: Lab, *, database: Path, listen: str = "127.0.0.1:9817") ->
         "follow_ups": {
             "harmless_name": places.HARMLESS_NAME,
             "resolvers": list(lab.public_resolvers[:3]),
+            "quic_reference": None,
             "unrelated": f"{places.UNRELATED_NAME}:{lab.ports.https}",
             "retry_wait": 0.2,
+        },
+        "throughput": {
+            "enabled": True,
+            "reference": lab.url(places.HARMLESS_NAME, "/large", "http"),
         },
         "storage": {"path": str(database)},
         "server": {"listen": listen},

@@ -146,6 +146,17 @@ def large(size_bytes: int = 32 << 20) -> Page:
     return Page(200, (("Content-Type", "application/octet-stream"),), bytes(size_bytes))
 
 
+def policed(bytes_per_second: int = 16_000) -> Page:
+    """Return a large body that comes at a steady rate, as a policer lets it through, for a minute."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(_STREAM_SECONDS * 10):
+            yield bytes(bytes_per_second // 10)
+            await asyncio.sleep(0.1)
+
+    return Page(200, (("Content-Type", "application/octet-stream"),), stream=pieces)
+
+
 def many_headers(count: int = 2000) -> Page:
     """Return some 200 KiB of header fields."""
     return Page(200, tuple((f"X-Filler-{n}", "x" * 80) for n in range(count)), b"behind the headers")

@@ -20,6 +20,7 @@ from monitor.lab.pages import (
     challenge,
     country_refusal,
     legal_refusal,
+    policed,
     redirect,
     unknown_block_page,
     with_status,
@@ -63,6 +64,7 @@ def _fit(wanted: Sequence[str], seen: Sequence[str]) -> bool:
 
 ACCESSIBLE: Final = Expected(("accessible",))
 DOWN: Final = Expected(("down",))
+THROTTLED: Final = Expected(("throttled",), "likely", ("throughput.throttled",))
 NOBODY_BLAMED: Final = Expected(("accessible", "down", "inconclusive"))
 
 
@@ -128,6 +130,10 @@ def _differs(status: int) -> Callable[[Lab], None]:
 
 def _show(lab: Lab, page: Page) -> None:
     lab.site(PLATFORM, by_place(page))
+
+
+def _slow_for_everybody(lab: Lab) -> None:
+    lab.site(PLATFORM, always(policed()))
 
 
 def _line(state: Line) -> Callable[[Lab], None]:
@@ -250,6 +256,10 @@ SCENARIOS: Final = (
         lambda lab: lab.censor(PLATFORM, Cut.PAGE, unknown_block_page()),
         scheme="http",
     ),
+    # Throttling: the server itself looks at who asks, which the client cannot tell from a policer on the way.
+    Scenario("throttled-http", THROTTLED, lambda lab: _show(lab, policed()), scheme="http", path="/large"),
+    Scenario("throttled-https", THROTTLED, lambda lab: _show(lab, policed()), path="/large"),
+    Scenario("slow-for-everybody", NOBODY_BLAMED, _slow_for_everybody, path="/large"),
     # The vantage's own line.
     Scenario("vantage-offline", inconclusive("vantage_offline"), _line(Line.OFFLINE)),
     Scenario("captive-portal", inconclusive("captive_portal"), _line(Line.CAPTIVE)),

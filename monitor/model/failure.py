@@ -39,6 +39,7 @@ class Failure(StrEnum):
     SSL_INVALID_HOSTNAME = "ssl_invalid_hostname"
     SSL_INVALID_CERTIFICATE = "ssl_invalid_certificate"
     SSL_FAILED_HANDSHAKE = "ssl_failed_handshake"
+    QUIC_INCOMPATIBLE_VERSION = "quic_incompatible_version"
     HTTP_INVALID_REDIRECT_LOCATION_HOST = "http_invalid_redirect_location_host"
     HTTP_REQUEST_FAILED = "http_request_failed"
 

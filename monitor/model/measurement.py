@@ -59,8 +59,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     tcp_seconds: float = 10.0
     tls_seconds: float = 10.0
     http_seconds: float = 10.0
+    quic_seconds: float = 10.0
+    transfer_seconds: float = 10.0  # of a transfer, once the request is sent
     total_seconds: float = 45.0
     body_bytes: int = 65_536
+    transfer_bytes: int = 524_288
     redirects: int = 10
     addresses_per_family: int = 1  # 4 in a deep run
 
@@ -69,11 +72,13 @@ class FollowUp(msgspec.Struct, frozen=True, kw_only=True):
     """One extra look, decided by `classify.follow_ups` and carried out without judging by a vantage.
 
     `until` is the last step taken: dns asks `resolver` for `host`; tcp connects to `address`; tls also shakes hands
-    with `server_name`; http also requests `url` with `host` as Host header.
+    with `server_name`; http also requests `url` with `host` as Host header; quic shakes hands over UDP, or asks for the
+    versions spoken if the purpose is quic_ping; throughput requests `url` over a connection of its own, whose
+    certificate must be good for `verify_name` if that is given.
     """
 
     purpose: Purpose
-    until: str  # dns, tcp, tls, http
+    until: str  # dns, tcp, tls, http, quic, throughput
     hop: int = 0
     host: str = ""
     query_type: str = "A"
@@ -81,6 +86,7 @@ class FollowUp(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     port: int = 443
     server_name: str | None = None
+    verify_name: str | None = None
     url: str = ""
     wait_seconds: float = 0.0  # before starting, for retries
 

@@ -5,6 +5,7 @@ Times are monotonic seconds since the start of the measurement, rounded to micro
 """
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -34,6 +35,19 @@ class Purpose(StrEnum):
     UNRELATED_HARMLESS = "unrelated_harmless"  # that address with a harmless name
     OTHER_PORT = "other_port"  # the same address, another port that works elsewhere
     CONTROL_CHECK = "control_check"  # at a control: the test vantage's own addresses
+    NO_NAME = "no_name"  # the same address, a handshake that names nobody
+    HTTP3 = "http3"  # the same address, the target's name, over QUIC
+    QUIC_PING = "quic_ping"  # the same address, a version that no server speaks: does UDP pass at all
+    QUIC_REFERENCE = "quic_reference"  # QUIC to another operator
+    TRANSFER = "transfer"  # the target's URL, to see how fast it comes
+    TRANSFER_REFERENCE = "transfer_reference"  # an innocuous file of another operator
+    TRANSFER_HARMLESS = "transfer_harmless"  # the target's URL at the same server, under a harmless server name
+    RESIDUAL = "residual"  # a harmless name at the same address, minutes after the last hit
+
+
+# The reason in the detail of a step that an imported instrument carried out with verification but shows no certificate
+# of. Our own steps always keep the chain.
+VERIFIED_UNSEEN: Final = "verified_unseen"
 
 
 class FailureDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,6 +67,11 @@ class _Observation(msgspec.Struct, frozen=True, kw_only=True, tag_field="step"):
     failure: str | None = None
     detail: FailureDetail | None = None
     evidence: tuple[str, ...] = ()  # SHA-256 of the raw material, in order
+
+    @property
+    def is_vouched(self) -> bool:
+        """Whether the step succeeded over TLS that an imported instrument verified without keeping the certificate."""
+        return self.failure is None and self.detail is not None and self.detail.reason == VERIFIED_UNSEEN
 
 
 class DnsAnswer(msgspec.Struct, frozen=True):
@@ -122,7 +141,7 @@ class TlsObservation(_Observation, frozen=True, kw_only=True, tag="tls"):
     @property
     def verified(self) -> bool:
         """Whether the peer proved that it holds a trusted certificate for the name asked."""
-        return self.failure is None and bool(self.chain)
+        return self.failure is None and (bool(self.chain) or self.is_vouched)
 
 
 class HttpObservation(_Observation, frozen=True, kw_only=True, tag="http"):
@@ -148,7 +167,69 @@ class HttpObservation(_Observation, frozen=True, kw_only=True, tag="http"):
     bytes_received: int = 0
 
 
-Observation = DnsObservation | TcpObservation | TlsObservation | HttpObservation
+class QuicObservation(_Observation, frozen=True, kw_only=True, tag="quic"):
+    """One QUIC handshake (RFC 9000, 9001), or one question for the versions spoken (RFC 8999 section 6).
+
+    A handshake is without failure only if the peer proved to hold a trusted certificate for the name asked. A question
+    for versions (`purpose` quic_ping) sends no name; any answer to it shows that UDP passes both ways.
+    """
+
+    address: str
+    port: int
+    server_name: str | None
+    offered_alpn: tuple[str, ...] = ()
+    version: str | None = None  # as hexadecimal digits
+    server_versions: tuple[str, ...] = ()  # what a Version Negotiation packet listed
+    alpn: str | None = None
+    chain: tuple[str, ...] = ()  # SHA-256 of each DER certificate, leaf first
+    leaf_issuer: str | None = None
+    leaf_not_before: int | None = None  # epoch seconds
+    leaf_not_after: int | None = None
+    leaf_covers_name: bool | None = None
+    earliest_expiry: int | None = None
+    certificate_failures: tuple[str, ...] = ()
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+    @property
+    def verified(self) -> bool:
+        """Whether the peer proved that it holds a trusted certificate for the name asked."""
+        return self.failure is None and bool(self.chain)
+
+
+class ThroughputObservation(_Observation, frozen=True, kw_only=True, tag="throughput"):
+    """One transfer over a connection of its own, and how its bytes came.
+
+    A transfer that our deadline or limit cut while bytes still came has no failure: it is slow or long, not broken.
+    `samples` are pairs of microseconds since the request was sent and the bytes on the wire received by then, taken at
+    random moments. `variation` is the coefficient of variation of the rate over stretches of half a second: a policer
+    holds a rate steady, congestion scatters.
+    """
+
+    url: str
+    address: str
+    port: int
+    is_tls: bool
+    server_name: str | None = None
+    status_code: int | None = None
+    connect_seconds: float | None = None
+    handshake_seconds: float | None = None
+    first_byte_seconds: float | None = None  # from sending the request
+    transfer_seconds: float = 0.0  # from sending the request to the last byte seen
+    bytes_received: int = 0  # since the request was sent
+    is_cut: bool = False  # ended by our deadline or limit
+    samples: tuple[tuple[int, int], ...] = ()
+    variation: float | None = None
+
+    @property
+    def bytes_per_second(self) -> float:
+        """The rate from sending the request to the last byte seen; 0 if none came."""
+        return self.bytes_received / self.transfer_seconds if self.transfer_seconds > 0 else 0.0
+
+
+Observation = (
+    DnsObservation | TcpObservation | TlsObservation | HttpObservation | QuicObservation | ThroughputObservation
+)
 
 
 def step_of(observation: Observation) -> Step:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from monitor.model.measurement import Recording
+from monitor.model.place import Place
 from monitor.model.vantage import VantageState
 from monitor.model.verdict import DetectorState, Status, Transition, Verdict
 
@@ -87,11 +88,22 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
 
 
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an imported measurement comes from, and what its source said of it, which is never a verdict of ours."""
+
+    source: str  # ooni
+    keys: tuple[bytes, ...]  # SHA-256 of each name that the source knows it by; any of them stands for it
+    uid: str | None = None  # the source's id, where it gives one
+    report: str | None = None
+    label: str | None = None  # JSON: the source's own conclusion
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """One run and what was concluded from it.
 
     `verdict` is None for measurements of a control vantage, which are evidence and not judged.
-    `control_ids` and `isolation_id` name the measurements that the verdict also rests on, so that it can be redrawn.
+    `control_ids` and `isolation_id` name the measurements that the verdict also rests on, `circumstances` is the rest
+    of its context (classify/redraw.py): with them it can be redrawn.
     """
 
     recording: Recording
@@ -102,7 +114,27 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     state_after: VantageState | None = None
     detector: DetectorState | None = None
     transition: Transition | None = None
+    served_from: tuple[Place, ...] = ()  # of the addresses that proved to serve the target, if a database tells
     incident: Incident | None = None  # as it is after this run, if this run changed it
     updates: tuple[IncidentUpdate, ...] = ()  # what happened to it
     is_aside: bool = False  # asked for once: no round of the series
     look_again_seconds: float | None = None  # a further look is wanted sooner than the schedule says
+    circumstances: str | None = None
+    imported: Imported | None = None  # where it comes from, if it was not measured by a vantage of ours
+
+    @property
+    def measurement_id(self) -> int:
+        """The measurement that the verdict is on."""
+        return self.recording.measurement.id
+
+
+class Redrawn(msgspec.Struct, frozen=True, kw_only=True):
+    """Another verdict on a measurement that is stored already, and what it rests on."""
+
+    measurement_id: int
+    verdict: Verdict
+    control_ids: tuple[int, ...] = ()
+    isolation_id: int | None = None
+    state_before: VantageState | None = None
+    state_after: VantageState | None = None
+    circumstances: str | None = None

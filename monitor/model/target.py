@@ -1,6 +1,16 @@
 """What is measured: platforms and their targets."""
 
+from enum import StrEnum
+
 import msgspec
+
+
+class QuicUse(StrEnum):
+    """When HTTP/3 is tried."""
+
+    OFF = "off"
+    DEEP = "deep"  # in deep runs: where TCP failed, or where the server offers HTTP/3
+    ALWAYS = "always"  # in every routine run too
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,3 +40,4 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     probe: str = "web"
     expectation: Expectation = Expectation()
+    quic: QuicUse = QuicUse.DEEP

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -26,6 +27,10 @@ class VantageState(StrEnum):
     TLS_INTERCEPTED = "tls_intercepted"
     MOVED = "moved"
     DEGRADED = "degraded"
+
+
+# Kinds of vantages that stand for measurements somebody else made: part of the record, never of the present.
+IMPORTED_KINDS: Final = frozenset({"ooni"})
 
 
 class NetworkIdentity(msgspec.Struct, frozen=True, kw_only=True):

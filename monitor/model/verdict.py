@@ -65,6 +65,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The conclusion drawn from a measurement and its context, with the rule that drew it.
 
     `mechanisms` are ordered labels `layer.outcome[.trigger]`; an accessible verdict may carry findings there.
+    `observations` are the positions, in the measurement, of those that it rests on; `isolation_observations` those in
+    the earlier deep run that stands for this round. Empty where there is nothing to point at: an accessible target
+    without findings, or a fault of our own.
     """
 
     status: Status
@@ -75,6 +78,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     layer: Step | None = None
     mechanisms: tuple[str, ...] = ()
     reason: Reason | None = None
+    observations: tuple[int, ...] = ()
+    isolation_observations: tuple[int, ...] = ()
 
 
 class SeriesState(StrEnum):

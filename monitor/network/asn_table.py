@@ -1,8 +1,11 @@
-"""Address → AS number, from the MaxMind-format file that `geo.database` names."""
+"""Address → AS number and country, from the MaxMind-format file that `geo.database` names."""
 
+import re
 from pathlib import Path
 
 import maxminddb
+
+from monitor.model.place import Place
 
 
 class AsnTable:
@@ -16,6 +19,22 @@ class AsnTable:
 
     def number(self, address: str) -> int | None:
         """Return the AS number of an address, None if the file does not know it."""
-        row = self._reader.get(address)
-        asn = row.get("autonomous_system_number") if isinstance(row, dict) else None
-        return asn if isinstance(asn, int) else None
+        place = self.place(address)
+        return place.asn or None if place is not None else None
+
+    def place(self, address: str) -> Place | None:
+        """Return where an address is, None if the file knows neither country nor AS number.
+
+        Nor does it know text that is no address (an answer blotted out), a family it lacks, or what is damaged in it.
+        """
+        try:
+            row = self._reader.get(address)
+        except (ValueError, maxminddb.InvalidDatabaseError):
+            return None
+        if not isinstance(row, dict):
+            return None
+        asn, country = row.get("autonomous_system_number"), row.get("country")
+        code = country.get("iso_code") if isinstance(country, dict) else country
+        letters = code.upper() if isinstance(code, str) and re.fullmatch("[A-Za-z]{2}", code) else ""
+        found = Place(letters, asn if isinstance(asn, int) and asn > 0 else 0)
+        return None if found == Place() else found

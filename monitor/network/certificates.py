@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
@@ -145,7 +146,7 @@ def covers_name(leaf: x509.Certificate, name: str) -> bool:
         if (address := _address(name)) is not None:
             return address in names.get_values_for_type(x509.IPAddress)
         return any(_matches(pattern, name) for pattern in names.get_values_for_type(x509.DNSName))
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
         return False
 
 
@@ -166,11 +167,16 @@ def _unfitness(leaf: x509.Certificate) -> list[int]:
             codes.append(_UNFIT)
     except x509.ExtensionNotFound:
         pass  # fit for everything (RFC 5280 section 4.2.1.12)
-    key = leaf.public_key()
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
-        codes.append(_WEAK_KEY)
-    if leaf.signature_hash_algorithm is not None and leaf.signature_hash_algorithm.name in {"md5", "sha1"}:
-        codes.append(_WEAK_DIGEST)
+    except x509.UnsupportedGeneralNameType:  # a kind of name beside it that cannot be read hides every extension
+        codes.append(_UNREADABLE)
+    try:
+        key = leaf.public_key()
+        if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
+            codes.append(_WEAK_KEY)
+        if leaf.signature_hash_algorithm is not None and leaf.signature_hash_algorithm.name in {"md5", "sha1"}:
+            codes.append(_WEAK_DIGEST)
+    except UnsupportedAlgorithm:  # of a country's own, such as GOST
+        codes.append(_UNREADABLE)
     return codes
 
 

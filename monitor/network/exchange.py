@@ -34,8 +34,8 @@ KEPT_HEADERS: Final = frozenset(
     }
 )  # fmt: skip
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_HEADERS_KEPT: Final = 64
-_NAME_LENGTH, _VALUE_LENGTH, _TITLE_LENGTH = 64, 256, 256
+HEADERS_KEPT: Final = 64
+NAME_LENGTH, VALUE_LENGTH, TITLE_LENGTH = 64, 256, 256
 _OVERHEAD_BYTES: Final = 262_144  # headers, framing and TLS records of an answer whose body is at the cap
 _COOKIES_KEPT, _COOKIE_LENGTH = 50, 4096
 _STILL_RECEIVING_SECONDS: Final = 2.0
@@ -99,7 +99,7 @@ async def exchange(
     sent, received = stream.bytes_sent, stream.bytes_received
     transport = MeasuredTransport(clock, stream, byte_limit=2 * asked.body_bytes + _OVERHEAD_BYTES)
     cookie = cookies.header(asked.url) if cookies is not None else None
-    request = _request(asked.url, asked.host or asked.url.authority, asked.user_agent, cookie)
+    request = request_for(asked.url, asked.host or asked.url.authority, asked.user_agent, cookie)
     answer = _Answer()
     failure: str | None = None
     detail: FailureDetail | None = None
@@ -157,7 +157,8 @@ async def _fetch(transport: MeasuredTransport, request: httpx.Request, limit: in
 
 
 @lru_cache(maxsize=4096)
-def _request(url: WebUrl, host: str, user_agent: str, cookie: str | None) -> httpx.Request:
+def request_for(url: WebUrl, host: str, user_agent: str, cookie: str | None) -> httpx.Request:
+    """Return the GET of an ordinary client; an empty `user_agent` sends no such header."""
     headers = [
         ("Host", host),
         ("User-Agent", user_agent),
@@ -180,22 +181,28 @@ def _redirect(asked: Exchange, recorder: Recorder, reference: str) -> tuple[str 
 
 
 def _names(response: httpx.Response) -> tuple[str, ...]:
-    names = {name.decode(errors="replace").lower()[:_NAME_LENGTH] for name, _ in response.headers.raw}
-    return tuple(sorted(names)[:_HEADERS_KEPT])
+    names = {name.decode(errors="replace").lower()[:NAME_LENGTH] for name, _ in response.headers.raw}
+    return tuple(sorted(names)[:HEADERS_KEPT])
 
 
 def _kept(recorder: Recorder, response: httpx.Response) -> tuple[tuple[str, str], ...]:
     pairs = [(name.decode(errors="replace").lower(), value) for name, value in response.headers.raw]
-    kept = [(name, recorder.text(value, _VALUE_LENGTH)) for name, value in pairs if name in KEPT_HEADERS]
-    return tuple(sorted(kept)[:_HEADERS_KEPT])
+    kept = [(name, recorder.text(value, VALUE_LENGTH)) for name, value in pairs if name in KEPT_HEADERS]
+    return tuple(sorted(kept)[:HEADERS_KEPT])
 
 
 def _title(recorder: Recorder, body: bytes) -> str | None:
+    title = page_title(body)
+    return None if title is None else recorder.text(title, TITLE_LENGTH)
+
+
+def page_title(body: bytes) -> str | None:
+    """Return what stands in the first title element of a page, as it came."""
     # bytes.find is many times faster than a search that ignores case, and most of a page is not its title.
     begin = body.lower().find(b"<title")
     if begin < 0 or not (found := _TITLE.match(body, begin)):
         return None
-    return recorder.text(html.unescape(found[1].decode(errors="replace")), _TITLE_LENGTH)
+    return html.unescape(found[1].decode(errors="replace"))
 
 
 def _raw(response: httpx.Response, body: bytes) -> bytes:

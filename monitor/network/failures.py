@@ -22,8 +22,8 @@ from monitor.network.received import SCRUBBED
 class ClassifiedError(Exception):
     """A failure of the network whose string is known where it is noticed."""
 
-    def __init__(self, failure: Failure, detail: FailureDetail | None = None) -> None:
-        super().__init__(failure.value)
+    def __init__(self, failure: str, detail: FailureDetail | None = None) -> None:
+        super().__init__(str(failure))
         self.failure = failure
         self.detail = detail
 

@@ -43,13 +43,13 @@ def sha256_of(certificate: bytes) -> str:
 async def handshake(
     clock: Clock, trust: TrustStore, recorder: Recorder, stream: SocketStream, *, server_name: str | None,
     address: str, port: int, seconds: float, alpn: tuple[str, ...] = WEB_ALPN, purpose: Purpose = Purpose.PATH,
-    hop: int = 0, finish: bool = True,
+    hop: int = 0, finish: bool = True, verify_name: str | None = None,
 ) -> tuple[TlsObservation, TlsStream | None]:  # fmt: skip
     """Shake hands within `seconds`; return the observation and the stream, if the handshake came to its end.
 
     `server_name` is a host name in A-labels; None, or a literal address, sends no name and tests the certificate for
-    the address. Whether the peer is whom we asked for says `observation.verified` alone. Who sends a request at once
-    may save a packet by `finish=False`.
+    the address. `verify_name` tests it for another name than the one sent. Whether the peer is whom we asked for says
+    `observation.verified` alone. Who sends a request at once may save a packet by `finish=False`.
     """
     if server_name is not None and is_address(server_name):
         server_name = None  # RFC 6066 section 3 allows no literal address
@@ -65,7 +65,8 @@ async def handshake(
     done = failure is None
     chain = presented_chain(secure.tls)
     digests = tuple(map(sha256_of, chain))
-    report = trust.report(chain, digests, server_name or address, clock.now().timestamp()) if chain else _NO_CHAIN
+    tested = verify_name or server_name or address
+    report = trust.report(chain, digests, tested, clock.now().timestamp()) if chain else _NO_CHAIN
     if done and report.failures:
         failure, detail = report.failures[0], FailureDetail(verify_code=report.verify_code)
     cipher = secure.tls.cipher() if done else None

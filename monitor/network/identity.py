@@ -172,8 +172,12 @@ def _is_address(text: str) -> bool:
 
 
 def _from_database(path: Path, address: str) -> NetworkIdentity:
+    """Return what the file knows of an address: nothing if it lacks its family or is damaged there."""
     with maxminddb.open_database(path) as reader:
-        row = reader.get(address)
+        try:
+            row = reader.get(address)
+        except (ValueError, maxminddb.InvalidDatabaseError):
+            return NetworkIdentity()
     if not isinstance(row, dict):
         return NetworkIdentity()
     asn, name = row.get("autonomous_system_number"), row.get("autonomous_system_organization")

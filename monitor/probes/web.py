@@ -2,7 +2,8 @@
 
 Every hop: A and AAAA, connections to the first addresses of each family, TLS on each, and one GET over the first whose
 certificate is good, IPv4 first. Redirects are followed hop by hop, each resolved afresh; nothing is reused between
-hops but cookies. Asked for follow-ups, the probe carries out exactly these. It holds no opinion.
+hops but cookies. A target that is always measured over HTTP/3 too gets one QUIC handshake at the end. Asked for
+follow-ups, the probe carries out exactly these. It holds no opinion.
 """
 
 import asyncio
@@ -19,15 +20,19 @@ from monitor.model.observation import (
     HttpObservation,
     Observation,
     Purpose,
+    TcpObservation,
 )
 from monitor.model.seams import Network
+from monitor.model.target import QuicUse
 from monitor.model.vantage import NetworkIdentity
 from monitor.network.connect import connect
 from monitor.network.exchange import CookieJar, Exchange, exchange
 from monitor.network.handshake import handshake
+from monitor.network.quic import quic_handshake, quic_ping
 from monitor.network.recorder import Recorder
 from monitor.network.resolve import resolve
 from monitor.network.stream import SocketStream, Stream, TlsStream
+from monitor.network.throughput import Transfer, throughput
 from monitor.network.toolbox import Toolbox
 from monitor.network.web_url import WebUrl, web_url
 
@@ -106,15 +111,21 @@ class _Run:
             page = await self._hop(url, hop, cookies)
             self.close()
             if page is None or page.failure or page.location is None or self._is_expected(page):
-                return
+                break
             url = web_url(page.location)
+        else:
+            return
+        if self._request.target.quic is QuicUse.ALWAYS and url.is_tls:
+            await self._http3(url, hop)
 
     async def follow_ups(self) -> None:
         """Carry out the follow-ups: dns ones at once, others one after the other at each address."""
         by_address: dict[str, list[FollowUp]] = {}
         for follow_up in self._request.follow_ups:
             if follow_up.until != "dns":
-                by_address.setdefault(follow_up.address, []).append(follow_up)
+                # Transfers are compared with each other, so none may share the line with another.
+                place = "" if follow_up.until == "throughput" else follow_up.address
+                by_address.setdefault(place, []).append(follow_up)
         slots = asyncio.Semaphore(_PARALLEL_ADDRESSES)
         async with asyncio.TaskGroup() as group:
             for follow_up in self._request.follow_ups:
@@ -177,6 +188,14 @@ class _Run:
             return stream
         return await self._handshake(stream, place, finish=finish)
 
+    async def _http3(self, url: WebUrl, hop: int) -> None:
+        """Shake hands over QUIC at the address that was asked first."""
+        tried = next(
+            (one for one in self.recorder.observations if isinstance(one, TcpObservation) and one.hop == hop), None
+        )
+        if tried is not None:
+            await self._quic(_Place(tried.address, url.port, url.host, hop=hop))
+
     async def _check_address(self, url: WebUrl, address: str, hop: int) -> None:
         """Shake hands on 443 with the name of a cleartext URL, to learn whom the address belongs to."""
         place = _Place(address, 443, url.host, Purpose.ADDRESS_CHECK, hop)
@@ -210,12 +229,19 @@ class _Run:
     async def _in_turn(self, follow_ups: list[FollowUp], slots: asyncio.Semaphore) -> None:
         async with slots:
             for follow_up in follow_ups:
-                await asyncio.sleep(follow_up.wait_seconds)
-                await self._look_again(follow_up)
+                if await self._waited(follow_up.wait_seconds):
+                    await self._look_again(follow_up)
+
+    async def _waited(self, seconds: float) -> bool:
+        """Wait so long; False, at once, if nothing could follow within the time of the whole."""
+        if self.recorder.elapsed() + seconds >= self._limits.total_seconds:
+            return False
+        await asyncio.sleep(seconds)
+        return True
 
     async def _ask_again(self, asked: FollowUp) -> None:
-        await asyncio.sleep(asked.wait_seconds)
-        seconds = self._allowed(self._limits.dns_seconds)
+        is_time = await self._waited(asked.wait_seconds)
+        seconds = self._allowed(self._limits.dns_seconds) if is_time else None
         if seconds is not None:
             observation = await resolve(
                 self._toolbox, self._network, self.recorder, asked.host, asked.query_type,
@@ -225,14 +251,23 @@ class _Run:
             self._add(observation, self._limits.dns_seconds, seconds)
 
     async def _look_again(self, asked: FollowUp) -> None:
-        """Go as far as `until`, to the one address; a request is sent in cleartext or to a verified peer only."""
+        """Look once more at one address, which is no bogon unless its range is allowed."""
         if is_bogon(asked.address, self._request.allowed_bogons):
             return
         place = _Place(asked.address, asked.port, asked.server_name, asked.purpose, asked.hop)
-        url = web_url(asked.url) if asked.until == "http" else None
-        opened = await self._connect(place)
-        if opened is None or asked.until == "tcp":
+        if asked.until == "quic":
+            await self._quic(place)
+        elif asked.until == "throughput":
+            await self._transfer(asked)
+        elif (stream := await self._connect(place)) is not None:
+            await self._go_on(stream, place, asked)
+            stream.close()
+
+    async def _go_on(self, opened: SocketStream, place: _Place, asked: FollowUp) -> None:
+        """Go as far as `until`; a request is sent in cleartext or to a verified peer only."""
+        if asked.until == "tcp":
             return
+        url = web_url(asked.url) if asked.until == "http" else None
         is_cleartext = url is not None and not url.is_tls
         stream = opened if is_cleartext else await self._handshake(opened, place)
         if url is not None and stream is not None:
@@ -248,7 +283,43 @@ class _Run:
                 hop=asked.hop,
             )
             await self._exchange(stream, exchanged, None)
-        opened.close()
+
+    async def _quic(self, place: _Place) -> None:
+        seconds = self._allowed(self._limits.quic_seconds)
+        if seconds is None:
+            return
+        if place.purpose is Purpose.QUIC_PING:
+            observation = await quic_ping(
+                self.recorder, self._network, place.address, place.port, seconds=seconds, hop=place.hop
+            )
+        else:
+            observation = await quic_handshake(
+                self._toolbox.clock, self._toolbox.trust, self.recorder, self._network, address=place.address,
+                port=place.port, server_name=place.name, seconds=seconds, purpose=place.purpose, hop=place.hop,
+            )  # fmt: skip
+        self._add(observation, self._limits.quic_seconds, seconds)
+
+    async def _transfer(self, asked: FollowUp) -> None:
+        seconds = self._allowed(self._limits.total_seconds)
+        if seconds is None:
+            return
+        url = web_url(asked.url)
+        transfer = Transfer(
+            url=url,
+            address=asked.address,
+            port=asked.port,
+            server_name=asked.server_name,
+            verify_name=asked.verify_name,
+            user_agent=self._user_agent(url),
+            host=asked.host or None,
+            max_bytes=self._limits.transfer_bytes,
+            connect_seconds=min(self._limits.tcp_seconds, seconds),
+            transfer_seconds=min(self._limits.transfer_seconds, seconds),
+            total_seconds=seconds,
+            purpose=asked.purpose,
+            hop=asked.hop,
+        )
+        self.recorder.add(await throughput(self._toolbox, self._network, self.recorder, transfer))
 
     async def _connect(self, place: _Place) -> SocketStream | None:
         seconds = self._allowed(self._limits.tcp_seconds)

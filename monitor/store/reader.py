@@ -3,20 +3,22 @@
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
 import msgspec
 
 from monitor.detect.cusum import is_failing
+from monitor.model.aggregation import OoniCount
 from monitor.model.fingerprint import Fingerprint
 from monitor.model.measurement import Measurement
 from monitor.model.observation import Step
 from monitor.model.onset import Dating, Edge, KeptRound, Onset
 from monitor.model.outcome import Incident, IncidentUpdate, Member, Silence, UpdateKind
+from monitor.model.place import Place
 from monitor.model.vantage import NetworkIdentity, VantageState
 from monitor.model.verdict import (
     Confidence,
@@ -31,6 +33,7 @@ from monitor.model.verdict import (
 from monitor.store.connection import StoreError, connect_reader
 from monitor.store.recorder import LATE_REPLY_ORDINAL
 from monitor.store.rows import (
+    IMPORTED_KIND,
     POSITION_BITS,
     HttpRow,
     ObservationRow,
@@ -45,13 +48,17 @@ from monitor.store.rows import (
 
 _FOREVER: Final = 2**62
 _EXPORT_PAGE: Final = 200
+_COUNT_FIELDS: Final = OoniCount.__struct_fields__
+_KEYS_PAGE: Final = 500
+_IMPORTED_SPEAKS_FOR: Final = timedelta(days=2)
 _MAX_LIMIT: Final = 10_000
 _NOT_ACCESSIBLE: Final = frozenset({Status.BLOCKED, Status.THROTTLED, Status.WITHHELD, Status.DOWN})
 
 _MEASUREMENT_COLUMNS: Final = """
     m.id, t.name AS target, g.name AS vantage, p.name AS platform, u.url, m.started_at, m.elapsed_microseconds,
     m.clock_offset_microseconds, m.is_deep, m.is_interrupted, m.digest, x.software, x.config_digest, x.ca_digest,
-    x.hello_profile, x.clock_source, n.asn, n.name AS network, n.country, n.resolver_asn
+    x.hello_profile, x.clock_source, n.asn, n.name AS network, n.country, n.resolver_asn, i.source, i.uid, i.report,
+    i.label
 FROM measurement m
 JOIN target t ON t.id = m.target_id
 JOIN vantage g ON g.id = m.vantage_id
@@ -59,6 +66,7 @@ JOIN url u ON u.id = m.url_id
 JOIN network n ON n.id = m.network_id
 JOIN run_context x ON x.id = m.run_context_id
 LEFT JOIN platform p ON p.id = t.platform_id
+LEFT JOIN imported i ON i.measurement_id = m.id
 """
 # The verdict that counts today: the one drawn last.
 _CURRENT_CONCLUSION: Final = """
@@ -74,6 +82,15 @@ FROM observation o JOIN observation_facts f ON f.id = o.facts_id LEFT JOIN endpo
 LEFT JOIN http_exchange h ON h.observation_id = o.id
 WHERE o.id BETWEEN ? AND ? ORDER BY o.id
 """
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an imported measurement comes from, and what its source said of it: no verdict of ours."""
+
+    source: str  # ooni
+    uid: str | None
+    report: str | None
+    label: dict[str, str | int | bool | None]
 
 
 class CurrentState(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +110,7 @@ class CurrentState(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     because: str
     network: NetworkIdentity
+    is_imported: bool = False  # measured by somebody else
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +130,7 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason | None
     rule: str | None
     because: str | None
+    imported: Origin | None = None
 
 
 class StoredVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +142,7 @@ class StoredVerdict(msgspec.Struct, frozen=True, kw_only=True):
     state_after: VantageState | None
     control_ids: tuple[int, ...]
     isolation_id: int | None
+    circumstances: str | None  # JSON: the rest of its context (classify/redraw.py)
 
 
 class StoredEvidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +163,7 @@ class StoredMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     verdicts: tuple[StoredVerdict, ...]
     evidence: tuple[StoredEvidence, ...]
+    imported: Origin | None = None
 
     @property
     def is_genuine(self) -> bool:
@@ -167,6 +188,17 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     to_at: datetime
     runs: int
     why: str
+
+
+class ServedFrom(msgspec.Struct, frozen=True, kw_only=True):
+    """Where servers that proved to be the target's own stood on a day (UTC), as seen from a vantage."""
+
+    target: str
+    vantage: str
+    day: date
+    place: Place
+    first_at: datetime
+    last_at: datetime
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,19 +268,24 @@ class Reader(AbstractContextManager["Reader"]):
     def latest(self, at: datetime | None = None) -> list[CurrentState]:
         """Return how each target stood at each vantage at an instant (now by default), by target and vantage.
 
-        Targets and vantages removed from the configuration by then are left out.
+        Targets and vantages removed from the configuration by then are left out. What was imported says nothing of
+        the present: it is there for an instant in the past, up to two days after it was measured.
         """
         moment = _FOREVER if at is None else milliseconds(at)
         series = self._all(
-            "SELECT DISTINCT s.target_id, s.vantage_id FROM series s JOIN target t ON t.id = s.target_id "
-            "JOIN vantage g ON g.id = s.vantage_id WHERE coalesce(t.removed_at > ?1, 1) "
-            "AND coalesce(g.removed_at > ?1, 1) AND EXISTS (SELECT 1 FROM status_run "
+            "SELECT DISTINCT s.target_id, s.vantage_id FROM series s JOIN target t ON t.id = s.target_id "  # noqa: S608 -- our own words
+            "JOIN vantage v ON v.id = s.vantage_id WHERE coalesce(t.removed_at > ?1, 1) "
+            "AND coalesce(v.removed_at > ?1, 1) AND EXISTS (SELECT 1 FROM status_run "
             "WHERE target_id = s.target_id AND vantage_id = s.vantage_id AND started_at <= ?1) "
-            "ORDER BY t.name, g.name",
-            (moment,),
+            f"AND (?2 OR NOT {IMPORTED_KIND}) ORDER BY t.name, v.name",
+            (moment, at is not None),
         )
         states = (self._current(one["target_id"], one["vantage_id"], moment) for one in series)
-        return [state for state in states if state is not None]
+        return [
+            state
+            for state in states
+            if state is not None and not (state.is_imported and at and at - state.measured_at > _IMPORTED_SPEAKS_FOR)
+        ]
 
     def history(
         self,
@@ -270,6 +307,45 @@ class Reader(AbstractContextManager["Reader"]):
         )
         return [_history_row(row) for row in rows]
 
+    def imported(self, keys: Iterable[bytes]) -> dict[bytes, int]:
+        """Return those of the keys (see `Imported`) that a stored measurement is known by, with its id."""
+        wanted = list(dict.fromkeys(keys))
+        found: dict[bytes, int] = {}
+        for start in range(0, len(wanted), _KEYS_PAGE):
+            page = wanted[start : start + _KEYS_PAGE]
+            marks = ", ".join("?" * len(page))
+            rows = self._all(f"SELECT digest, measurement_id FROM imported_key WHERE digest IN ({marks})", page)  # noqa: S608 -- marks only
+            found |= {row["digest"]: row["measurement_id"] for row in rows}
+        return found
+
+    def ooni_days(self, domain: str, country: str, test: str) -> frozenset[date]:
+        """Return the days for which OONI's counts are settled."""
+        rows = self._all(
+            "SELECT day FROM ooni_aggregation_day WHERE domain = ? AND country = ? AND test = ?",
+            (domain, country, test),
+        )
+        return frozenset(instant(row["day"]).date() for row in rows)
+
+    def ooni_counts(
+        self,
+        domain: str,
+        *,
+        country: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> list[OoniCount]:
+        """Return OONI's own counts for a domain, newest day first, at most `limit` and 10,000."""
+        rows = self._all(
+            "SELECT * FROM ooni_aggregation WHERE domain = ?1 AND (?2 IS NULL OR country = ?2) "
+            "AND day >= ?3 AND day < ?4 ORDER BY day DESC, country, asn, test LIMIT ?5",
+            (domain, country, _since(since), _until(until), max(0, min(limit, _MAX_LIMIT))),
+        )
+        return [
+            msgspec.convert({name: row[name] for name in _COUNT_FIELDS} | {"day": instant(row["day"])}, OoniCount)
+            for row in rows
+        ]
+
     def measurement(self, measurement_id: int) -> StoredMeasurement | None:
         """Return a measurement with its verdicts and the list of its evidence, or None."""
         row = self._one(f"SELECT {_MEASUREMENT_COLUMNS} WHERE m.id = ?", (measurement_id,))
@@ -280,6 +356,36 @@ class Reader(AbstractContextManager["Reader"]):
         row = self._one("SELECT content FROM evidence WHERE digest = ?", (sha256,))
         return None if row is None or row["content"] is None else zlib.decompress(row["content"])
 
+    def measurements(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        targets: Sequence[str] = (),
+        vantages: Sequence[str] = (),
+        not_judged_by: int | None = None,
+    ) -> Iterator[StoredMeasurement]:
+        """Yield measurements in the order of their ids; without targets or vantages, all.
+
+        With `not_judged_by` only those that have a verdict, but none of that rules version. Read in pages, so that a
+        long walk holds no transaction open.
+        """
+        last = 0
+        while True:
+            rows = self._all(
+                f"SELECT {_MEASUREMENT_COLUMNS} WHERE m.id > ?1 AND m.started_at >= ?2 AND m.started_at < ?3 "  # noqa: S608 -- our own columns
+                "AND (?4 = '[]' OR t.name IN (SELECT value FROM json_each(?4))) "
+                "AND (?5 = '[]' OR g.name IN (SELECT value FROM json_each(?5))) "
+                "AND (?7 IS NULL OR (EXISTS (SELECT 1 FROM verdict WHERE measurement_id = m.id) AND NOT EXISTS "
+                "(SELECT 1 FROM verdict WHERE measurement_id = m.id AND rules_version = ?7))) ORDER BY m.id LIMIT ?6",
+                (last, _since(since), _until(until), _list(targets), _list(vantages), _EXPORT_PAGE, not_judged_by),
+            )
+            if not rows:
+                return
+            for row in rows:
+                yield self._stored(row)
+            last = rows[-1]["id"]
+
     def export(
         self,
         *,
@@ -288,24 +394,12 @@ class Reader(AbstractContextManager["Reader"]):
         targets: Sequence[str] = (),
         vantages: Sequence[str] = (),
     ) -> Iterator[dict[str, Any]]:
-        """Yield measurements as JSON-ready dicts in the order of their ids; without targets or vantages, all.
+        """Yield what `measurements` does as JSON-ready dicts.
 
         Each has the fields of `monitor probe --json` and beside them id, digest, context, network and every verdict.
-        Read in pages, so that a long export holds no transaction open.
         """
-        last = 0
-        while True:
-            rows = self._all(
-                f"SELECT {_MEASUREMENT_COLUMNS} WHERE m.id > ?1 AND m.started_at >= ?2 AND m.started_at < ?3 "  # noqa: S608 -- our own columns
-                "AND (?4 = '[]' OR t.name IN (SELECT value FROM json_each(?4))) "
-                "AND (?5 = '[]' OR g.name IN (SELECT value FROM json_each(?5))) ORDER BY m.id LIMIT ?6",
-                (last, _since(since), _until(until), _list(targets), _list(vantages), _EXPORT_PAGE),
-            )
-            if not rows:
-                return
-            for row in rows:
-                yield self._exported(self._stored(row))
-            last = rows[-1]["id"]
+        for stored in self.measurements(since=since, until=until, targets=targets, vantages=vantages):
+            yield self._exported(stored)
 
     def detector_states(self) -> list[StoredDetector]:
         """Return the detector's state for every target, vantage and network."""
@@ -521,16 +615,43 @@ class Reader(AbstractContextManager["Reader"]):
         )
         return frozenset(row["address"] for row in rows)
 
-    def fingerprints_at(self, at: datetime) -> tuple[Fingerprint, ...] | None:
-        """Return the fingerprints that verdicts drawn at an instant rest on; None if that was before any were kept."""
+    def fingerprint_digest_at(self, at: datetime) -> bytes | None:
+        """Return which fingerprints verdicts drawn at an instant rest on; None if that was before any were kept."""
         row = self._one(
-            "SELECT content FROM fingerprint_set WHERE digest = "
-            "(SELECT digest FROM fingerprint_use WHERE since <= ? ORDER BY since DESC LIMIT 1)",
-            (milliseconds(at),),
+            "SELECT digest FROM fingerprint_use WHERE since <= ? ORDER BY since DESC LIMIT 1", (milliseconds(at),)
         )
+        digest: bytes | None = None if row is None else row["digest"]
+        return digest
+
+    def fingerprints(self, digest: bytes) -> tuple[Fingerprint, ...]:
+        """Return the fingerprints of a digest that `fingerprint_digest_at` gave."""
+        row = self._one("SELECT content FROM fingerprint_set WHERE digest = ?", (digest,))
         if row is None:
-            return None
+            raise ValueError("no fingerprints have this digest")
         return msgspec.json.decode(zlib.decompress(row["content"]), type=tuple[Fingerprint, ...])
+
+    def served_from(
+        self, *, target: str | None = None, since: datetime | None = None, limit: int = 100
+    ) -> list[ServedFrom]:
+        """Return where targets were served from, the latest days first, most recently seen first."""
+        rows = self._all(
+            "SELECT t.name AS target, g.name AS vantage, s.day, s.country, s.asn, s.first_at, s.last_at "
+            "FROM served_from s JOIN target t ON t.id = s.target_id JOIN vantage g ON g.id = s.vantage_id "
+            "WHERE (?1 IS NULL OR t.name = ?1) AND s.last_at >= ?2 "
+            "ORDER BY s.day DESC, t.name, g.name, s.last_at DESC, s.asn LIMIT ?3",
+            (target, _since(since), min(limit, _MAX_LIMIT)),
+        )
+        return [
+            ServedFrom(
+                target=row["target"],
+                vantage=row["vantage"],
+                day=instant(row["day"]).date(),
+                place=Place(row["country"], row["asn"]),
+                first_at=instant(row["first_at"]),
+                last_at=instant(row["last_at"]),
+            )
+            for row in rows
+        ]
 
     def gaps(self, since: datetime | None = None) -> list[Gap]:
         """Return the times for which runs were lost, oldest first."""
@@ -576,6 +697,7 @@ class Reader(AbstractContextManager["Reader"]):
             rule=row["rule"],
             because=row["because"],
             network=network_from(row),
+            is_imported=row["source"] is not None,
         )
 
     def _since(self, target_id: int, vantage_id: int, moment: int, status: Status) -> int:
@@ -641,6 +763,7 @@ class Reader(AbstractContextManager["Reader"]):
                 )
                 for link in evidence
             ),
+            imported=_origin(row),
         )
 
     def _exported(self, stored: StoredMeasurement) -> dict[str, Any]:
@@ -662,6 +785,7 @@ class Reader(AbstractContextManager["Reader"]):
             control = None if known is None else msgspec.to_builtins(known.measurement)
         return found | {
             "platform": stored.platform,
+            "imported": msgspec.to_builtins(stored.imported),
             "digest": stored.digest,
             "control": control,
             "verdict": msgspec.to_builtins(stored.verdicts[0].verdict) if stored.verdicts else None,
@@ -708,17 +832,30 @@ def _history_row(row: sqlite3.Row) -> HistoryRow:
         reason=_optional(Reason, row["reason"]),
         rule=row["rule"],
         because=row["because"],
+        imported=_origin(row),
     )
+
+
+def _origin(row: sqlite3.Row) -> Origin | None:
+    if row["source"] is None:
+        return None
+    label = msgspec.json.decode(row["label"] or "{}")
+    return Origin(source=row["source"], uid=row["uid"], report=row["report"], label=label)
 
 
 def _stored_verdict(row: sqlite3.Row) -> StoredVerdict:
     return StoredVerdict(
-        verdict=_verdict(row),
+        verdict=msgspec.structs.replace(
+            _verdict(row),
+            observations=tuple(msgspec.json.decode(row["observations"] or "[]")),
+            isolation_observations=tuple(msgspec.json.decode(row["isolation_observations"] or "[]")),
+        ),
         drawn_at=instant(row["drawn_at"]),
         state_before=_optional(VantageState, row["vantage_state_before"]),
         state_after=_optional(VantageState, row["vantage_state_after"]),
         control_ids=tuple(msgspec.json.decode(row["control_ids"] or "[]")),
         isolation_id=row["isolation_id"],
+        circumstances=row["circumstances"],
     )
 
 

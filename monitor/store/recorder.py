@@ -4,20 +4,24 @@ import hashlib
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Final, TypeVar
 
 import msgspec
 
+from monitor.events.annotation import Calendar
+from monitor.model.aggregation import OoniCount
 from monitor.model.alert import Notice
 from monitor.model.fingerprint import FingerprintSet
 from monitor.model.measurement import Evidence, Measurement
 from monitor.model.observation import TlsObservation
 from monitor.model.onset import Onset
-from monitor.model.outcome import AffectedNetwork, Incident, IncidentUpdate, Outcome, Silence
+from monitor.model.outcome import AffectedNetwork, Imported, Incident, IncidentUpdate, Outcome, Redrawn, Silence
+from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageInfo
 from monitor.model.verdict import DetectorState, Status, Transition, Verdict
+from monitor.store.event_recorder import record_calendar
 from monitor.store.outbox import post
 from monitor.store.rows import (
     MAX_ID,
@@ -76,12 +80,16 @@ class Recorder:
         self._db = db
         self._ids: Remembered[tuple[object, ...], int] = Remembered()
         self._facts: Remembered[tuple[str, str], tuple[int, int]] = Remembered()  # (id, used_until)
+        self._circumstances: Remembered[bytes, tuple[int, int]] = Remembered()  # (id, used_until)
         self._proved: Remembered[tuple[int, str, str], int] = Remembered()  # hour last written
+        self._served: Remembered[tuple[int, int, Place], int] = Remembered()  # hour last written
         self._sampled: Remembered[tuple[int, int, int], int] = Remembered()  # day evidence was last kept
 
     def forget(self) -> None:
         """Drop every remembered id."""
-        for remembered in (self._ids, self._facts, self._proved, self._sampled):
+        for remembered in (
+            self._ids, self._facts, self._circumstances, self._proved, self._served, self._sampled,
+        ):  # fmt: skip
             remembered.clear()
 
     def outcome(self, outcome: Outcome, at: datetime, notices: Iterable[Notice] = ()) -> None:
@@ -103,14 +111,15 @@ class Recorder:
             return
         self._observations(measurement.id, rows, [id_ for id_, _ in facts])
         self._evidence(outcome, kept, started)
-        self._prove(stored, target, started)
+        if outcome.imported is None:
+            self._prove(stored, target, started)
+        else:
+            self._imported(outcome.imported, measurement.id, at)
+        self._served_from(outcome.served_from, (target, vantage), started)
         if outcome.verdict is not None:
-            self._verdict(outcome, outcome.verdict, at)
+            self._verdict(started, outcome, outcome.verdict, at)
             self._status_run((target, vantage), started, outcome.verdict.status)
-        self._db.execute(
-            "INSERT OR IGNORE INTO rollup_dirty (hour, target_id, vantage_id) VALUES (?, ?, ?)",
-            (started - started % HOUR_MILLISECONDS, target, vantage),
-        )
+        self._count_again(started, target, vantage)
         if outcome.detector is not None:
             self._detector((target, vantage, measurement.network.asn or 0), outcome.detector, started)
         if outcome.is_aside:
@@ -119,6 +128,70 @@ class Recorder:
             self.incident(outcome.incident, outcome.updates, notices)
         if outcome.transition is not None:
             self._transition(outcome.transition, outcome, network)
+
+    def imported(self, outcome: Outcome, target: Target, info: VantageInfo, at: datetime) -> None:
+        """Write an imported run. Its vantage and a target that nobody configured get their rows with it.
+
+        Raises ValueError if a vantage of ours has that name.
+        """
+        vantage = self._named("vantage", info.name)
+        (known,) = self._db.execute("SELECT kind FROM vantage WHERE id = ?", (vantage,)).fetchone()
+        if known is None:
+            self._db.execute(
+                "UPDATE vantage SET kind = ?, role = ?, country = ?, claimed_asn = ? WHERE id = ?",
+                (info.kind, info.role, info.country, info.claimed_asn, vantage),
+            )
+        elif known != info.kind:
+            raise ValueError(f"{info.name} is the name of a vantage of kind {known}")
+        self._db.execute(
+            "UPDATE target SET platform_id = ?, url = ? WHERE id = ? AND platform_id IS NULL",
+            (self._named("platform", target.platform), target.url, self._named("target", target.name)),
+        )
+        self.outcome(outcome, at)
+
+    def imported_keys(self, measurement_id: int, keys: Iterable[bytes]) -> None:
+        """Write the names that the source knows a measurement by."""
+        self._db.executemany(
+            "INSERT OR IGNORE INTO imported_key (digest, measurement_id) VALUES (?, ?)",
+            ((key, measurement_id) for key in keys),
+        )
+
+    def ooni_counts(
+        self, counts: Iterable[OoniCount], settled: Iterable[tuple[str, str, str, date]], at: datetime
+    ) -> None:
+        """Write OONI's counts, in the place of those for the same day, network, domain, country and test."""
+        now = milliseconds(at)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO ooni_aggregation (day, country, asn, domain, test, measurements, ok, anomaly, "
+            "confirmed, failure, fetched_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    milliseconds(one.day), one.country, one.asn, one.domain, one.test, one.measurements, one.ok,
+                    one.anomaly, one.confirmed, one.failure, now,
+                )
+                for one in counts
+            ),
+        )  # fmt: skip
+        self._db.executemany(
+            "INSERT OR REPLACE INTO ooni_aggregation_day (domain, country, test, day, fetched_at) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (
+                (domain, country, test, milliseconds(datetime(day.year, day.month, day.day, tzinfo=UTC)), now)
+                for domain, country, test, day in settled
+            ),
+        )
+
+    def redrawn(self, redrawn: Redrawn, at: datetime) -> None:
+        """Write another verdict beside those that a measurement has; one whose measurement is gone is left out."""
+        row = self._db.execute(
+            "SELECT target_id, vantage_id, started_at FROM measurement WHERE id = ?", (redrawn.measurement_id,)
+        ).fetchone()
+        if row is None:
+            return
+        target, vantage, started = row
+        self._verdict(started, redrawn, redrawn.verdict, at)
+        self._status_run((target, vantage), started, redrawn.verdict.status)
+        self._count_again(started, target, vantage)
 
     def check(self, check: VantageCheck) -> None:
         """Write a round of sanity checks; its observations only if state or network changed since the one before."""
@@ -278,6 +351,10 @@ class Recorder:
         )
         post(self._db, notices)
 
+    def calendar(self, calendar: Calendar, at: datetime) -> None:
+        """Bring the regulatory events up to date."""
+        record_calendar(self._db, calendar, at)
+
     def gap(self, from_at: datetime, to_at: datetime, runs: int, why: str) -> None:
         """Write down that runs were lost."""
         self._db.execute(
@@ -429,6 +506,21 @@ class Recorder:
         )
         return int(found[0])
 
+    def _served_from(self, places: Sequence[Place], series: tuple[int, int], started: int) -> None:
+        """Remember where the target was served from, to the hour."""
+        hour = started // HOUR_MILLISECONDS
+        for place in places:
+            key = (*series, place)
+            if self._served.get(key) == hour:
+                continue
+            self._served[key] = hour
+            self._db.execute(
+                "INSERT INTO served_from (target_id, vantage_id, day, country, asn, first_at, last_at) "
+                "VALUES (?, ?, ?, ?, ?, ?6, ?6) ON CONFLICT DO UPDATE SET first_at = min(first_at, excluded.first_at), "
+                "last_at = max(last_at, excluded.last_at)",
+                (*series, started - started % DAY_MILLISECONDS, place.country, place.asn, started),
+            )
+
     def _prove(self, stored: Measurement, target: int, started: int) -> None:
         """Remember the addresses that proved over TLS whose they are, to the hour."""
         hour = started // HOUR_MILLISECONDS
@@ -444,11 +536,33 @@ class Recorder:
                 )
                 self._proved[key] = hour
 
-    def _verdict(self, outcome: Outcome, verdict: Verdict, at: datetime) -> None:
-        measurement_id = outcome.recording.measurement.id
+    def _count_again(self, started: int, target: int, vantage: int) -> None:
         self._db.execute(
-            "INSERT INTO verdict (measurement_id, rules_version, drawn_at, conclusion_id, control_ids, isolation_id) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO rollup_dirty (hour, target_id, vantage_id) VALUES (?, ?, ?)",
+            (started - started % HOUR_MILLISECONDS, target, vantage),
+        )
+
+    def _imported(self, imported: Imported, measurement_id: int, at: datetime) -> None:
+        """Write where a measurement comes from; what somebody fetched on purpose does not expire by age."""
+        self._db.execute(
+            "INSERT INTO imported (measurement_id, source, uid, report, label, imported_at) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                measurement_id,
+                imported.source,
+                imported.uid,
+                imported.report,
+                imported.label,
+                milliseconds(at),
+            ),
+        )
+        self.imported_keys(measurement_id, imported.keys)
+        self._pin(measurement_id)
+
+    def _verdict(self, started: int, outcome: Outcome | Redrawn, verdict: Verdict, at: datetime) -> None:
+        measurement_id = outcome.measurement_id
+        self._db.execute(
+            "INSERT INTO verdict (measurement_id, rules_version, drawn_at, conclusion_id, control_ids, isolation_id, "
+            "circumstances_id, observations, isolation_observations) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 measurement_id,
                 verdict.rules_version,
@@ -467,11 +581,28 @@ class Recorder:
                 ),
                 text(outcome.control_ids) if outcome.control_ids else None,
                 outcome.isolation_id,
+                None if outcome.circumstances is None else self._circumstances_id(outcome.circumstances, started),
+                text(verdict.observations) if verdict.observations else None,
+                text(verdict.isolation_observations) if verdict.isolation_observations else None,
             ),
         )
         if _is_remarkable(verdict):
             for pinned in {measurement_id, *outcome.control_ids, outcome.isolation_id} - {None}:
                 self._pin(pinned)
+
+    def _circumstances_id(self, content: str, at: int) -> int:
+        sha256 = hashlib.sha256(content.encode()).digest()
+        known = self._circumstances.get(sha256)
+        if known is not None and known[1] > at:
+            return known[0]
+        used_until = at + DAY_MILLISECONDS
+        (id_,) = self._db.execute(
+            "INSERT INTO circumstances (digest, content, used_until) VALUES (?, ?, ?) ON CONFLICT (digest) "
+            "DO UPDATE SET used_until = max(used_until, excluded.used_until) RETURNING id",
+            (sha256, content, used_until),
+        ).fetchone()
+        self._circumstances[sha256] = (id_, used_until)
+        return int(id_)
 
     def _pin(self, measurement_id: int | None) -> None:
         self._db.execute("INSERT OR IGNORE INTO pinned SELECT id FROM measurement WHERE id = ?", (measurement_id,))
@@ -482,13 +613,9 @@ class Recorder:
         )
 
     def _status_run(self, series: tuple[int, int], started: int, status: Status) -> None:
-        """Note a change of status; a late row may also split a run, or join two."""
-        before = self._db.execute(
-            "SELECT status FROM status_run WHERE target_id = ? AND vantage_id = ? AND started_at <= ? "
-            "ORDER BY started_at DESC LIMIT 1",
-            (*series, started),
-        ).fetchone()
-        if before == (status,):
+        """Note the status of a measurement where it changes; a late row or another verdict may split or join runs."""
+        held = self._status_at(series, started)
+        if held == status:
             return
         after = self._db.execute(
             "SELECT m.started_at FROM measurement m WHERE target_id = ? AND vantage_id = ? AND started_at > ? "
@@ -496,19 +623,28 @@ class Recorder:
             (*series, started),
         ).fetchone()
         insert = "INSERT OR REPLACE INTO status_run (target_id, vantage_id, started_at, status) VALUES (?, ?, ?, ?)"
+        delete = "DELETE FROM status_run WHERE target_id = ? AND vantage_id = ? AND started_at = ?"
         if after is not None:
             next_status = self._db.execute(
                 "SELECT status FROM status_run WHERE target_id = ? AND vantage_id = ? AND started_at = ?",
                 (*series, *after),
             ).fetchone()
-            if next_status is None and before is not None:
-                self._db.execute(insert, (*series, *after, *before))
+            if next_status is None and held is not None:
+                self._db.execute(insert, (*series, *after, held))
             elif next_status == (status,):
-                self._db.execute(
-                    "DELETE FROM status_run WHERE target_id = ? AND vantage_id = ? AND started_at = ?",
-                    (*series, *after),
-                )
-        self._db.execute(insert, (*series, started, status))
+                self._db.execute(delete, (*series, *after))
+        if self._status_at(series, started - 1) == status:
+            self._db.execute(delete, (*series, started))
+        else:
+            self._db.execute(insert, (*series, started, status))
+
+    def _status_at(self, series: tuple[int, int], at: int) -> str | None:
+        found = self._db.execute(
+            "SELECT status FROM status_run WHERE target_id = ? AND vantage_id = ? AND started_at <= ? "
+            "ORDER BY started_at DESC LIMIT 1",
+            (*series, at),
+        ).fetchone()
+        return None if found is None else str(found[0])
 
     def _detector(self, key: tuple[int, int, int], detector: DetectorState, started: int) -> None:
         self._db.execute(

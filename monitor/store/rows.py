@@ -15,11 +15,13 @@ import msgspec
 
 from monitor.model.measurement import Measurement, RunContext
 from monitor.model.observation import HttpObservation, Observation
-from monitor.model.vantage import NetworkIdentity
+from monitor.model.vantage import IMPORTED_KINDS, NetworkIdentity
 
 POSITION_BITS: Final = 10
 MAX_OBSERVATIONS: Final = 1 << POSITION_BITS
 MAX_ID: Final = (1 << 53) - 1
+# Over a table `v` of vantages: those that stand for what somebody else measured.
+IMPORTED_KIND: Final = f"coalesce(v.kind IN ({', '.join(repr(kind) for kind in sorted(IMPORTED_KINDS))}), 0)"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _BODY_DIGEST: Final = re.compile(r"[0-9a-f]{32}")

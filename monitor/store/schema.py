@@ -114,6 +114,12 @@ def m0002_events(database: Any) -> None:
 
 
 @MIGRATIONS()
+def m0010_verdict_observations(database: Any) -> None:
+    """Name the observations that a verdict rests on."""
+    _run(database, _VERDICT_OBSERVATIONS)
+
+
+@MIGRATIONS()
 def m0020_fingerprints(database: Any) -> None:
     """Create the fingerprints that verdicts rested on, and from when each set was in use."""
     _run(database, _FINGERPRINTS)
@@ -123,6 +129,24 @@ def m0020_fingerprints(database: Any) -> None:
 def m0021_platform_status(database: Any) -> None:
     """Create the view of how many targets of a platform stand how at each vantage."""
     _run(database, _PLATFORM_STATUS)
+
+
+@MIGRATIONS()
+def m0030_interchange(database: Any) -> None:
+    """Create what verdicts are drawn again from, and where imported history comes from."""
+    _run(database, _INTERCHANGE)
+
+
+@MIGRATIONS()
+def m0040_event_marks(database: Any) -> None:
+    """Give events what is drawn of them, when their obligations are due, and a mark for what is no longer told."""
+    _run(database, _EVENT_MARKS)
+
+
+@MIGRATIONS()
+def m0041_served_from(database: Any) -> None:
+    """Create where targets are served from."""
+    _run(database, _SERVED_FROM)
 
 
 @MIGRATIONS()
@@ -670,4 +694,131 @@ JOIN conclusion c ON c.id = (
     SELECT conclusion_id FROM verdict WHERE measurement_id = m.id ORDER BY drawn_at DESC, rules_version DESC LIMIT 1)
 WHERE p.removed_at IS NULL AND p.name <> 'control-sites'
 GROUP BY p.id, g.id, n.asn;
+"""
+
+_INTERCHANGE: Final = """
+-- what verdicts rest on beside measurements, states and bodies, addressed by the SHA-256 of the text; used_until as in
+-- observation_facts
+CREATE TABLE circumstances (
+    id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    content TEXT NOT NULL,
+    used_until INTEGER NOT NULL
+) STRICT;
+-- no foreign key: it would cost an index
+ALTER TABLE verdict ADD COLUMN circumstances_id INTEGER;
+CREATE TRIGGER circumstances_are_final BEFORE UPDATE OF digest, content ON circumstances
+BEGIN SELECT RAISE(ABORT, 'circumstances are never changed'); END;
+DROP VIEW verdict_detail;
+CREATE VIEW verdict_detail AS
+SELECT v.measurement_id, v.rules_version, v.drawn_at, c.status, c.confidence, c.layer, c.mechanisms, c.reason, c.rule,
+    c.because, c.vantage_state_before, c.vantage_state_after, v.control_ids, v.isolation_id, v.observations,
+    v.isolation_observations, k.content AS circumstances
+FROM verdict v JOIN conclusion c ON c.id = v.conclusion_id LEFT JOIN circumstances k ON k.id = v.circumstances_id;
+-- measurements that somebody else made; label is what that source said of them
+CREATE TABLE imported (
+    measurement_id INTEGER PRIMARY KEY REFERENCES measurement(id) ON DELETE CASCADE,
+    source TEXT NOT NULL,
+    uid TEXT,
+    report TEXT,
+    label TEXT,
+    imported_at INTEGER NOT NULL
+) STRICT;
+-- each name that the source knows one by, as SHA-256, so that none is taken in twice
+CREATE TABLE imported_key (
+    digest BLOB PRIMARY KEY,
+    measurement_id INTEGER NOT NULL REFERENCES measurement(id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE INDEX imported_key_measurement ON imported_key (measurement_id);
+-- OONI's own counts a day; never a verdict of ours. asn 0: all networks or unknown
+CREATE TABLE ooni_aggregation (
+    day INTEGER NOT NULL,
+    country TEXT NOT NULL,
+    asn INTEGER NOT NULL,
+    domain TEXT NOT NULL,
+    test TEXT NOT NULL,
+    measurements INTEGER NOT NULL,
+    ok INTEGER NOT NULL,
+    anomaly INTEGER NOT NULL,
+    confirmed INTEGER NOT NULL,
+    failure INTEGER NOT NULL,
+    fetched_at INTEGER NOT NULL,
+    PRIMARY KEY (domain, country, test, asn, day)
+) STRICT, WITHOUT ROWID;
+-- days that were asked for whole, those without any measurement included
+CREATE TABLE ooni_aggregation_day (
+    domain TEXT NOT NULL,
+    country TEXT NOT NULL,
+    test TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    fetched_at INTEGER NOT NULL,
+    PRIMARY KEY (domain, country, test, day)
+) STRICT, WITHOUT ROWID;
+"""
+
+_VERDICT_OBSERVATIONS: Final = """
+-- JSON arrays of positions: in the measurement itself, and in the one that isolation_id names
+ALTER TABLE verdict ADD COLUMN observations TEXT;
+ALTER TABLE verdict ADD COLUMN isolation_observations TEXT;
+DROP VIEW verdict_detail;
+CREATE VIEW verdict_detail AS
+SELECT v.measurement_id, v.rules_version, v.drawn_at, c.status, c.confidence, c.layer, c.mechanisms, c.reason, c.rule,
+    c.because, c.vantage_state_before, c.vantage_state_after, v.control_ids, v.isolation_id, v.observations,
+    v.isolation_observations
+FROM verdict v JOIN conclusion c ON c.id = v.conclusion_id;
+"""
+
+_EVENT_MARKS: Final = """
+ALTER TABLE event ADD COLUMN confidence TEXT;
+ALTER TABLE event ADD COLUMN origin TEXT;
+-- no file or built-in set that is in use tells of it any more
+ALTER TABLE event ADD COLUMN removed_at INTEGER;
+ALTER TABLE event_date ADD COLUMN edge TEXT;
+ALTER TABLE event_date ADD COLUMN sources TEXT;
+CREATE TABLE event_mark (
+    event_id TEXT NOT NULL REFERENCES event(id) ON DELETE CASCADE,
+    mark TEXT NOT NULL,
+    country TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    starts_at INTEGER NOT NULL,
+    ends_at INTEGER,
+    title TEXT NOT NULL,
+    text TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    PRIMARY KEY (event_id, mark, country, platform)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE event_deadline (
+    event_id TEXT NOT NULL REFERENCES event(id) ON DELETE CASCADE,
+    obligation TEXT NOT NULL,
+    what TEXT NOT NULL,
+    earliest INTEGER NOT NULL,
+    latest INTEGER NOT NULL,
+    base TEXT NOT NULL,
+    is_disputed INTEGER NOT NULL,
+    why_moot TEXT,
+    PRIMARY KEY (event_id, obligation)
+) STRICT, WITHOUT ROWID;
+DROP VIEW event_annotation;
+-- epoch seconds, and null for an open end, as Grafana's SQLite data source wants them; one row for each country and
+-- platform of a mark, under the same id, which Grafana draws once
+CREATE VIEW event_annotation AS
+SELECT m.mark AS id, m.kind, nullif(m.country, '') AS country, nullif(m.platform, '') AS platform,
+    m.starts_at / 1000 AS time, m.ends_at / 1000 AS time_end, m.title, m.text, m.tags
+FROM event_mark m JOIN event e ON e.id = m.event_id
+WHERE e.removed_at IS NULL;
+"""
+
+_SERVED_FROM: Final = """
+-- where the servers stood that proved to be the target's own, for each day (milliseconds at 00:00 UTC)
+CREATE TABLE served_from (
+    target_id INTEGER NOT NULL REFERENCES target(id),
+    vantage_id INTEGER NOT NULL REFERENCES vantage(id),
+    day INTEGER NOT NULL,
+    country TEXT NOT NULL,
+    asn INTEGER NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    PRIMARY KEY (target_id, vantage_id, day, country, asn)
+) STRICT, WITHOUT ROWID;
 """

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -21,10 +21,12 @@ from typing import Final
 import msgspec
 
 from monitor.config.schema import Retention
+from monitor.events.annotation import Calendar
+from monitor.model.aggregation import OoniCount
 from monitor.model.alert import Attempt, Mute, Notice, Shift
 from monitor.model.fingerprint import FingerprintSet
 from monitor.model.onset import Onset
-from monitor.model.outcome import Incident, IncidentUpdate, Outcome, Silence
+from monitor.model.outcome import Incident, IncidentUpdate, Outcome, Redrawn, Silence
 from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.vantage import VantageCheck, VantageInfo
@@ -148,6 +150,26 @@ class Store:
         size = sum(len(evidence.content) for evidence in outcome.recording.evidence)
         return self._queue(lambda recorder: recorder.outcome(outcome, at, notices), is_run=True, evidence_bytes=size)
 
+    def record_imported(self, outcome: Outcome, target: Target, vantage: VantageInfo) -> "Future[bool]":
+        """Queue a measurement that somebody else made; `vantage` stands for the network it was made on."""
+        at = self._clock.now()
+        return self._queue(lambda recorder: recorder.imported(outcome, target, vantage, at), is_run=True)
+
+    def record_imported_keys(self, measurement_id: int, keys: Sequence[bytes]) -> "Future[bool]":
+        """Queue further names of an imported measurement that is stored."""
+        return self._queue(lambda recorder: recorder.imported_keys(measurement_id, keys), is_run=True)
+
+    def record_ooni_counts(
+        self, counts: Sequence[OoniCount], settled: Sequence[tuple[str, str, str, date]], at: datetime
+    ) -> "Future[bool]":
+        """Queue OONI's counts; `settled` are days (domain, country, test, day) that need not be asked for again."""
+        return self._queue(lambda recorder: recorder.ooni_counts(counts, settled, at), is_run=True)
+
+    def record_redrawn(self, redrawn: Redrawn) -> "Future[bool]":
+        """Queue another verdict on a measurement that is stored."""
+        at = self._clock.now()
+        return self._queue(lambda recorder: recorder.redrawn(redrawn, at), is_run=True)
+
     def record_incident(
         self, incident: Incident, updates: Sequence[IncidentUpdate], notices: Sequence[Notice] = ()
     ) -> "Future[bool]":
@@ -224,6 +246,10 @@ class Store:
     def sync_fingerprints(self, fingerprints: FingerprintSet, at: datetime) -> "Future[bool]":
         """Queue which fingerprints verdicts rest on from `at` on; never lost."""
         return self._queue(lambda recorder: recorder.fingerprints(fingerprints, at), is_run=False)
+
+    def sync_events(self, calendar: Calendar, at: datetime) -> "Future[bool]":
+        """Queue the regulatory events as they are told from `at` on; never lost."""
+        return self._queue(lambda recorder: recorder.calendar(calendar, at), is_run=False)
 
     def maintain(self, now: datetime, retention: Retention) -> "Future[bool]":
         """Queue rollups and retention as of `now`, done in slices while nothing else waits long; about once an hour.

@@ -12,7 +12,7 @@ from typing import Final
 
 from monitor.config.schema import Retention
 from monitor.store.recorder import DAY_MILLISECONDS, HOUR_MILLISECONDS
-from monitor.store.rows import milliseconds
+from monitor.store.rows import IMPORTED_KIND, milliseconds
 
 _SLICE_ROWS: Final = 200
 _SLICE_HOURS: Final = 50
@@ -85,10 +85,10 @@ def _fill_hours(db: sqlite3.Connection, at: int) -> Iterator[None]:
     """Mark hours without any run, so that a pause of the daemon shows as a gap and not as nothing."""
     current = at - at % HOUR_MILLISECONDS
     series = db.execute(
-        "SELECT target_id, vantage_id, (SELECT max(hour) FROM rollup_hour WHERE target_id = s.target_id "
+        "SELECT target_id, vantage_id, (SELECT max(hour) FROM rollup_hour WHERE target_id = s.target_id "  # noqa: S608 -- our own words
         "AND vantage_id = s.vantage_id) FROM series s JOIN target t ON t.id = s.target_id "
         "JOIN vantage v ON v.id = s.vantage_id WHERE t.added_at IS NOT NULL AND t.removed_at IS NULL "
-        "AND v.removed_at IS NULL"
+        f"AND v.removed_at IS NULL AND NOT {IMPORTED_KIND}"
     ).fetchall()
     for target, vantage, latest in series:
         if latest is None or latest + HOUR_MILLISECONDS >= current:
@@ -103,6 +103,7 @@ def _fill_hours(db: sqlite3.Connection, at: int) -> Iterator[None]:
 
 def _count_hours(db: sqlite3.Connection, at: int, measurements_before: int) -> Iterator[None]:
     current = at - at % HOUR_MILLISECONDS
+    imported = {id_ for (id_,) in db.execute(f"SELECT id FROM vantage v WHERE {IMPORTED_KIND}")}  # noqa: S608 -- our own words
     while True:
         dirty = db.execute(
             "SELECT hour, target_id, vantage_id FROM rollup_dirty WHERE hour < ? LIMIT ?", (current, _SLICE_HOURS)
@@ -111,8 +112,10 @@ def _count_hours(db: sqlite3.Connection, at: int, measurements_before: int) -> I
             return
         for hour, target, vantage in dirty:
             # Where raw rows may be gone already, the row stands as it was counted.
-            if hour >= measurements_before or not db.execute(_IS_COUNTED, (target, vantage, hour)).fetchone():
-                schedule = db.execute(_SCHEDULE, (target,)).fetchall()
+            is_whole = hour >= measurements_before or vantage in imported
+            if is_whole or not db.execute(_IS_COUNTED, (target, vantage, hour)).fetchone():
+                # Nobody of ours was to measure there.
+                schedule = () if vantage in imported else db.execute(_SCHEDULE, (target,)).fetchall()
                 expected = expected_runs(schedule, hour, hour + HOUR_MILLISECONDS)
                 db.execute(_COUNT_HOUR, (target, vantage, hour, expected))
         db.executemany("DELETE FROM rollup_dirty WHERE hour = ? AND target_id = ? AND vantage_id = ?", dirty)
@@ -170,6 +173,7 @@ def _sweep(db: sqlite3.Connection, measurements_before: int, rollups_before: int
         ).rowcount:
             yield
     _sweep_facts(db, measurements_before)
+    _sweep_circumstances(db, measurements_before)
 
 
 def _sweep_facts(db: sqlite3.Connection, measurements_before: int) -> None:
@@ -192,3 +196,21 @@ def _sweep_facts(db: sqlite3.Connection, measurements_before: int) -> None:
     renewed = measurements_before + 30 * DAY_MILLISECONDS
     db.executemany("UPDATE observation_facts SET used_until = ? WHERE id = ?", ((renewed, id_) for id_ in needed))
     db.executemany("DELETE FROM observation_facts WHERE id = ?", ((id_,) for id_ in stale - needed))
+
+
+def _sweep_circumstances(db: sqlite3.Connection, measurements_before: int) -> None:
+    """Delete circumstances that no verdict rests on any more, found as in `_sweep_facts`."""
+    stale = {id_ for (id_,) in db.execute("SELECT id FROM circumstances WHERE used_until < ?", (measurements_before,))}
+    if not stale:
+        return
+    needed = stale.intersection(
+        id_
+        for (id_,) in db.execute(
+            "SELECT v.circumstances_id FROM series s CROSS JOIN measurement m ON m.target_id = s.target_id "
+            "AND m.vantage_id = s.vantage_id AND m.started_at < ? CROSS JOIN verdict v ON v.measurement_id = m.id",
+            (measurements_before,),
+        )
+    )
+    renewed = measurements_before + 30 * DAY_MILLISECONDS
+    db.executemany("UPDATE circumstances SET used_until = ? WHERE id = ?", ((renewed, id_) for id_ in needed))
+    db.executemany("DELETE FROM circumstances WHERE id = ?", ((id_,) for id_ in stale - needed))

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route as StarletteRoute
 
 from monitor.exporter.exposition import format_for
-from monitor.web import api, openapi, page, probe
+from monitor.web import api, events_api, openapi, page, probe
 from monitor.web.guard import Guard
 from monitor.web.route import Handler, Route
 from monitor.web.services import Services
@@ -53,6 +53,7 @@ ROUTES: Final = (
     Route("/-/reload", reload, "Read the configuration again; 500 and what is wrong with it if refused", "POST"),
     probe.ROUTE,
     *api.ROUTES,
+    *events_api.ROUTES,
     Route("/api/v1/openapi.json", describe, "This document", answer=dict[str, Any]),
 )
 

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitor.web.services import WebSettings
@@ -22,6 +22,7 @@ _RESPONSE_HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_OPEN_TO_ORIGINS: Final = "/api/v1/"
 
 
 def hosts_of(listen: str) -> frozenset[str] | None:
@@ -52,30 +53,64 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        origin = _allowed_origin(scope, self._settings())
+
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _RESPONSE_HEADERS.items():
+                for name, value in (_RESPONSE_HEADERS | _cross_origin(origin)).items():
                     headers.setdefault(name, value)
             await send(message)
 
-        refusal = self._refusal(scope)
+        refusal = self._preflight(scope) if origin and scope["method"] == "OPTIONS" else self._refusal(scope)
         await (refusal or self._app)(scope, receive, send_guarded)
+
+    def _preflight(self, scope: Scope) -> Response:
+        """Tell a browser what a page of an allowed origin may ask; the request itself still needs the token."""
+        return self._stranger(scope, self._settings()) or Response(
+            status_code=204,
+            headers={"Access-Control-Allow-Methods": "GET", "Access-Control-Allow-Headers": "Authorization"},
+        )
+
+    @staticmethod
+    def _stranger(scope: Scope, settings: WebSettings) -> PlainTextResponse | None:
+        if settings.hosts is None or _host_name(Headers(scope=scope).get("host", "")) in settings.hosts:
+            return None
+        return PlainTextResponse("This Host is not served here.\n", 400)
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         settings = self._settings()
         headers = Headers(scope=scope)
-        if settings.hosts is not None and _host_name(headers.get("host", "")) not in settings.hosts:
-            return PlainTextResponse("This Host is not served here.\n", 400)
+        if stranger := self._stranger(scope, settings):
+            return stranger
         if scope["path"] in self._public:
             return None
-        if not (_is_own_origin(headers) or _is_followed_link(scope, headers)):
+        is_allowed = _allowed_origin(scope, settings) is not None
+        if not (is_allowed or _is_own_origin(headers) or _is_followed_link(scope, headers)):
             return PlainTextResponse("Requests from pages of other sites are refused.\n", 403)
         if settings.token is not None and not _carries(headers, settings.token):
             return PlainTextResponse(
                 "A token is needed: Authorization: Bearer TOKEN\n", 401, {"WWW-Authenticate": "Bearer"}
             )
         return None
+
+
+def _allowed_origin(scope: Scope, settings: WebSettings) -> str | None:
+    """Return the origin of a page that may read the API: one that the configuration names, and reading only."""
+    if scope["method"] not in {"GET", "OPTIONS"} or not scope["path"].startswith(_OPEN_TO_ORIGINS):
+        return None
+    origin = Headers(scope=scope).get("origin")
+    return origin if origin in settings.allow_origins else None
+
+
+def _cross_origin(origin: str | None) -> dict[str, str]:
+    if origin is None:
+        return {}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Vary": "Origin",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+    }
 
 
 def _host_name(host: str) -> str | None:

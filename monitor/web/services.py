@@ -8,15 +8,18 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from monitor.detect.rollup import PlatformVerdict
+from monitor.events.annotation import Calendar
 from monitor.exporter.exporter import Exporter
+from monitor.model.aggregation import OoniCount
 from monitor.model.measurement import Recording
 from monitor.model.outcome import Incident, Silence
+from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageState
 from monitor.model.verdict import Confidence, Reason, Status, Verdict
 from monitor.store.incident_detail import IncidentDetail
 from monitor.store.outbox_reader import AlertRecord
-from monitor.store.reader import HistoryRow, StoredMeasurement
+from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.store.store import StoreHealth
 
 # Name and platform of a target that is not configured and that `/probe` is allowed to measure. It has no history.
@@ -42,6 +45,7 @@ class TargetState(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None  # UTC
     measured_at: datetime | None = None  # UTC
     measurement: int | None = None
+    served_from: tuple[Place, ...] = ()  # of its servers, as last seen within two days
 
 
 class VantageHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +86,7 @@ class WebSettings:
     token: str | None = field(default=None, repr=False)
     hosts: frozenset[str] | None = None  # names that the Host header may carry; None: any. See `guard.hosts_of`
     allow_hosts: tuple[str, ...] = ()
+    allow_origins: frozenset[str] = frozenset()  # sites whose pages may read the API in a browser
     probe_seconds: float = 45.0  # the longest that a measurement for `/probe` may take
     timeout_offset_seconds: float = 0.5
 
@@ -98,6 +103,16 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     target: str
     vantage: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 100
+
+
+class CountsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of OONI's counts are wanted, newest first; times as in `HistoryQuery`."""
+
+    domain: str
+    country: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     limit: int = 100
@@ -136,6 +151,15 @@ class Services(Protocol):
         """Names of the vantages that `/probe` may ask for."""
         ...
 
+    @property
+    def calendar(self) -> Calendar:
+        """The regulatory events."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
+        ...
+
     def is_ready(self) -> bool:
         """Tell whether the configuration is in use, the store open and the schedule running."""
         ...
@@ -160,8 +184,16 @@ class Services(Protocol):
         """Return stored measurements with their verdicts."""
         ...
 
+    async def ooni_counts(self, query: CountsQuery) -> Sequence[OoniCount]:
+        """Return counts that OONI published."""
+        ...
+
     async def measurement(self, measurement_id: int) -> StoredMeasurement | None:
         """Return one stored measurement whole: observations, verdicts, digests of its evidence."""
+        ...
+
+    async def served_from(self, target: str, limit: int) -> Sequence[ServedFrom]:
+        """Return where a target was served from, the latest days first."""
         ...
 
     async def incidents(self, query: IncidentQuery) -> Sequence[IncidentDetail]:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
@@ -71,7 +71,7 @@ class Post:
         return [sent.state.value for one in reversed(self.records()) for sent in one.deliveries]
 
     @contextlib.asynccontextmanager
-    async def sending(self, rules: Rules = ALONE, timeout_seconds: float = 1.0, **urls: str) -> AsyncIterator[Sender]:
+    async def sending(self, rules: Rules, urls: Mapping[str, str]) -> AsyncIterator[Sender]:
         writer = Writer()
         sender = Sender(
             Desk(
@@ -90,7 +90,7 @@ class Post:
                 Line(
                     name=name,
                     channel=channels.build(WebhookChannel(kind="webhook", url=url)),
-                    timeout_seconds=timeout_seconds,
+                    timeout_seconds=1.0,
                     rules=rules,
                 )
                 for name, url in urls.items()
@@ -104,7 +104,7 @@ class Post:
     def send_until(self, question: Callable[[], bool], rules: Rules = ALONE, **urls: str) -> None:
         async def work() -> None:
             self.attempted = asyncio.Event()
-            async with self.sending(rules, **urls), asyncio.timeout(30):
+            async with self.sending(rules, urls), asyncio.timeout(30):
                 while not question():
                     await self.attempted.wait()
                     self.attempted.clear()

@@ -10,6 +10,7 @@ import msgspec
 from monitor.classify.document import markdown
 from monitor.classify.verdict import classify
 from monitor.config.fingerprints import shipped
+from tests.classify.reach import exercised
 from tests.classify.stories import STORIES
 
 CASES = Path(__file__).parent / "cases"
@@ -34,7 +35,7 @@ def _without_nothing(value: Any) -> Any:
 
 def texts() -> dict[Path, str]:
     """Every generated file with its content."""
-    found = {DOCUMENT: markdown(shipped()[1])}
+    found = {DOCUMENT: markdown(shipped()[1], exercised())}
     for name, story in STORIES.items():
         found[CASES / name / "measurement.json"] = as_json(story.measurement)
         found[CASES / name / "context.json"] = as_json(story.context)

@@ -14,7 +14,9 @@ from monitor.model.observation import (
     LateReply,
     Observation,
     Purpose,
+    QuicObservation,
     TcpObservation,
+    ThroughputObservation,
     TlsObservation,
 )
 
@@ -83,8 +85,17 @@ class Scene:
         )
         return self
 
-    def tcp(self, address: str, port: int = 443, failure: str | None = None, *, reason: str | None = None) -> Self:
-        self._steps.append(TcpObservation(address=address, port=port, **self._common(failure, reason=reason)))
+    def tcp(
+        self,
+        address: str,
+        port: int = 443,
+        failure: str | None = None,
+        *,
+        reason: str | None = None,
+        seconds: float = 0.05,
+    ) -> Self:
+        common = self._common(failure, reason=reason) | {"elapsed_seconds": seconds}
+        self._steps.append(TcpObservation(address=address, port=port, **common))
         return self
 
     def tls(
@@ -148,6 +159,43 @@ class Scene:
                 **more,
             )
         )
+        return self
+
+    def quic(self, address: str, name: str | None, failure: str | None = None, *, port: int = 443) -> Self:
+        """Shake hands over QUIC, or ask for the versions if the purpose is a ping."""
+        is_verified = failure is None and name is not None
+        self._steps.append(
+            QuicObservation(
+                address=address, port=port, server_name=name, version="00000001" if is_verified else None,
+                chain=(TRUE_LEAF,) if is_verified else (), **self._common(failure),
+            )
+        )  # fmt: skip
+        return self
+
+    def transfer(
+        self,
+        url: str,
+        address: str,
+        seconds: float,
+        received: int,
+        *,
+        failure: str | None = None,
+        status: int | None = 200,
+        is_cut: bool = True,
+        round_trip: float = 0.02,
+        first_byte: float | None = None,
+        handshake: float | None = None,
+    ) -> Self:
+        """Fetch `received` bytes in so many seconds."""
+        is_tls = url.startswith("https")
+        self._steps.append(
+            ThroughputObservation(
+                url=url, address=address, port=443 if is_tls else 80, is_tls=is_tls, status_code=status,
+                connect_seconds=round_trip, handshake_seconds=handshake if is_tls else None,
+                first_byte_seconds=first_byte, transfer_seconds=seconds, bytes_received=received, is_cut=is_cut,
+                **self._common(failure),
+            )
+        )  # fmt: skip
         return self
 
     def done(self, **more: Any) -> Measurement:

@@ -441,9 +441,9 @@ def _() -> tuple[Scene, Context]:
     return _https(Scene(HTTPS)), msgspec.structs.replace(READY, state_before=None)
 
 
-@story("vantage-check-switched-off", "tls_success", "accessible")
+@story("imported-line-that-nobody-checked", "tls_success", "accessible")
 def _() -> tuple[Scene, Context]:
-    return _https(Scene(HTTPS)), Context(sanity_enabled=False)
+    return _https(Scene(HTTPS)), Context(is_checked=False)
 
 
 @story("captive-portal", "vantage_not_ready", "inconclusive", reason="captive_portal")
@@ -913,14 +913,6 @@ def _() -> tuple[Scene, Context]:
     return here, judged_with(control_https())
 
 
-@story("unreachable-on-a-line-of-unknown-health", "insufficient", "inconclusive", reason="insufficient_data")
-def _() -> tuple[Scene, Context]:
-    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="host_unreachable")
-    return here, msgspec.structs.replace(
-        judged_with(control_https()), sanity_enabled=False, state_before=None, state_after=None
-    )
-
-
 @story("cleartext-redirect-to-the-declared-host", "tls_success", "accessible")
 def _() -> tuple[Scene, Context]:
     here = Scene("http://short.example/").dns("short.example", SHORTENER).tcp(SHORTENER, 80)
@@ -1044,3 +1036,398 @@ def _() -> tuple[Scene, Context]:
 @story("nothing-seen", "insufficient", "inconclusive", reason="insufficient_data")
 def _() -> tuple[Scene, Context]:
     return Scene(HTTPS), judged_with(control_https())
+
+
+# Throttling: the target, an innocuous file over the same line, and the control.
+
+FILE: Final = "http://file.example/"
+LARGE: Final = f"http://{EXAMPLE}/large"
+STILL_COMING: Final[dict[str, Any]] = {
+    "failure": "generic_timeout_error", "reason": "still_receiving", "body_is_truncated": True, "bytes_received": 60_000
+}  # fmt: skip
+
+
+def slow_page(url: str = LARGE) -> Scene:
+    """Our deadline cut a page that was still coming."""
+    if url.startswith("https"):
+        return Scene(url).dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE).http(url, ORIGIN, **STILL_COMING)
+    here = Scene(url).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 80).http(url, ORIGIN, **STILL_COMING)
+    here.at(Purpose.ADDRESS_CHECK).tcp(ORIGIN).tls(ORIGIN, EXAMPLE)
+    return here.at(Purpose.PATH)
+
+
+def transfers(scene: Scene, url: str, *pairs: tuple[tuple[float, int], tuple[float, int]], **how: Any) -> Scene:
+    """The target, then the innocuous file, each as (seconds, bytes)."""
+    for own, reference in pairs:
+        scene.at(Purpose.TRANSFER).transfer(url, ORIGIN, *own, **how)
+        scene.at(Purpose.TRANSFER_REFERENCE).transfer(FILE, STRANGER, *reference)
+    return scene
+
+
+def quick_control(url: str = LARGE) -> Scene:
+    there = control(url).dns(EXAMPLE, ORIGIN)
+    if url.startswith("https"):
+        there.tcp(ORIGIN).tls(ORIGIN, EXAMPLE)
+    else:
+        there.tcp(ORIGIN, 80)
+    there.http(url, ORIGIN, bytes_received=65_000, body_is_truncated=True)
+    return there.at(Purpose.CONTROL_CHECK).transfer(url, ORIGIN, 0.3, 524_288)
+
+
+POLICED: Final = (5.0, 80_000)  # 16 kB/s
+QUICK: Final = (0.2, 524_288)
+
+
+@story("throttled-endpoint", "throttled", "throttled", "likely", "throughput.throttled")
+def _() -> tuple[Scene, Context]:
+    return transfers(slow_page(), LARGE, *[(POLICED, QUICK)] * 3), judged_with(quick_control())
+
+
+@story("throttled-two-of-five", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    pairs = [(POLICED, QUICK), (QUICK, QUICK), (POLICED, QUICK), (QUICK, QUICK), (QUICK, QUICK)]
+    return transfers(slow_page(), LARGE, *pairs), judged_with(quick_control())
+
+
+@story("throttled-by-name", "throttled", "throttled", "confirmed", "throughput.throttled.sni")
+def _() -> tuple[Scene, Context]:
+    url = f"https://{EXAMPLE}/large"
+    here = transfers(slow_page(url), url, (POLICED, QUICK))
+    here.at(Purpose.TRANSFER_HARMLESS).transfer(url, ORIGIN, *QUICK)
+    return transfers(here, url, *[(POLICED, QUICK)] * 2), judged_with(quick_control(url))
+
+
+@story("throttled-and-refused-under-the-harmless-name", "throttled", "throttled", "likely", "throughput.throttled")
+def _() -> tuple[Scene, Context]:
+    url = f"https://{EXAMPLE}/large"
+    here = transfers(slow_page(url), url, (POLICED, QUICK))
+    here.at(Purpose.TRANSFER_HARMLESS).transfer(url, ORIGIN, 0.1, 900, status=421, is_cut=False)
+    return transfers(here, url, *[(POLICED, QUICK)] * 2), judged_with(quick_control(url))
+
+
+@story("throttled-page-that-came-whole", "throttled", "throttled", "likely", "throughput.throttled")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE)
+    here.http(HTTPS, ORIGIN, bytes_received=65_000)
+    return transfers(here, HTTPS, *[((4.1, 65_700), QUICK)] * 3), judged_with(quick_control(HTTPS))
+
+
+def small_page(*, waits: int) -> Scene:
+    here = _https(Scene(HTTPS))
+    for number in range(5):
+        waited = 2.0 if number < waits else 0.03
+        here.at(Purpose.TRANSFER)
+        here.transfer(HTTPS, ORIGIN, waited, 4000, is_cut=False, first_byte=waited, handshake=waited)
+        here.at(Purpose.TRANSFER_REFERENCE)
+        here.transfer("https://file.example/", STRANGER, *QUICK, first_byte=0.03, handshake=0.03)
+    return here
+
+
+def small_control() -> Context:
+    there = control_https().at(Purpose.CONTROL_CHECK)
+    return judged_with(there.transfer(HTTPS, ORIGIN, 0.05, 4000, is_cut=False, first_byte=0.03, handshake=0.03))
+
+
+@story("throttled-small-page", "throttled", "throttled", "likely", "throughput.throttled")
+def _() -> tuple[Scene, Context]:
+    return small_page(waits=5), small_control()
+
+
+@story("small-page-that-waited-four-times-of-five", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    return small_page(waits=4), small_control()
+
+
+@story("throttled-by-name-without-control", "throttled", "throttled", "confirmed", "throughput.throttled.sni")
+def _() -> tuple[Scene, Context]:
+    url = f"https://{EXAMPLE}/large"
+    here = transfers(slow_page(url), url, (POLICED, QUICK))
+    here.at(Purpose.TRANSFER_HARMLESS).transfer(url, ORIGIN, *QUICK)
+    return transfers(here, url, *[(POLICED, QUICK)] * 2), judged_with()
+
+
+@story("slow-without-control", "no_control", "inconclusive", reason="no_control")
+def _() -> tuple[Scene, Context]:
+    return transfers(slow_page(), LARGE, *[(POLICED, QUICK)] * 3), judged_with()
+
+
+@story("innocuous-file-that-is-a-redirect", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = slow_page()
+    for _ in range(5):
+        here.at(Purpose.TRANSFER).transfer(LARGE, ORIGIN, *POLICED)
+        here.at(Purpose.TRANSFER_REFERENCE).transfer(FILE, STRANGER, 0.001, 400, status=301, is_cut=False)
+    return here, judged_with(quick_control())
+
+
+@story("transfers-turned-away", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = transfers(slow_page(), LARGE, *[((10.0, 900), QUICK)] * 3, status=429)
+    return here, judged_with(quick_control())
+
+
+@story("line-that-is-slow-itself", "line_slow", "inconclusive", reason="vantage_degraded")
+def _() -> tuple[Scene, Context]:
+    return transfers(slow_page(), LARGE, *[(POLICED, (5.0, 90_000))] * 3), judged_with(quick_control())
+
+
+@story("slow-line-that-brought-the-page", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = _https(Scene(HTTPS), bytes_received=65_000)
+    return transfers(here, HTTPS, *[(POLICED, (5.0, 90_000))] * 3), judged_with(quick_control(HTTPS))
+
+
+@story("far-server-is-no-slow-one", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, seconds=0.6).tls(ORIGIN, EXAMPLE)
+    here.http(HTTPS, ORIGIN, bytes_received=65_000)
+    # Six round trips of 0.6 s: distance alone explains it, however near file and control are.
+    return transfers(here, HTTPS, *[((3.6, 131_000), QUICK)] * 5, round_trip=0.6), judged_with(quick_control(HTTPS))
+
+
+@story("delayed-and-dropped-on-one-port", "throttled", "throttled", "likely", "throughput.throttled")
+def _() -> tuple[Scene, Context]:
+    # The port is as far as in the story before; another one of the same address shows how near it is.
+    here = Scene(LARGE).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 80, seconds=0.6)
+    here.http(LARGE, ORIGIN, **STILL_COMING)
+    here.at(Purpose.ADDRESS_CHECK).tcp(ORIGIN, seconds=0.01).tls(ORIGIN, EXAMPLE)
+    return transfers(here, LARGE, *[((6.5, 66_000), QUICK)] * 3, round_trip=0.6), judged_with(quick_control())
+
+
+@story("slow-at-the-control-too", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    there = control(LARGE).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 80)
+    there.http(LARGE, ORIGIN, bytes_received=1000, body_is_truncated=True)
+    there.at(Purpose.CONTROL_CHECK).transfer(LARGE, ORIGIN, 5.0, 90_000)
+    return transfers(slow_page(), LARGE, *[(POLICED, QUICK)] * 3), judged_with(there)
+
+
+@story("transfers-too-short-to-tell", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    return transfers(slow_page(), LARGE, *[((2.0, 20_000), QUICK)] * 5), judged_with(quick_control())
+
+
+# HTTP/3 beside the ordinary way.
+
+
+def quic_dead(scene: Scene, failure: str = "generic_timeout_error", *, reference: str | None = None) -> Scene:
+    scene.at(Purpose.HTTP3).quic(ORIGIN, EXAMPLE, failure).quic(ORIGIN, EXAMPLE, failure)
+    scene.at(Purpose.QUIC_PING).quic(ORIGIN, None)
+    return scene.at(Purpose.QUIC_REFERENCE).quic(STRANGER, "quic.example", reference)
+
+
+def control_with_quic(failure: str | None = None) -> Scene:
+    return control_https().at(Purpose.CONTROL_CHECK).quic(ORIGIN, EXAMPLE, failure)
+
+
+@story("http3-dead", "tls_success", "accessible", "likely", "quic.timeout")
+def _() -> tuple[Scene, Context]:
+    return quic_dead(_https(Scene(HTTPS))), judged_with(control_with_quic())
+
+
+@story("http3-refused", "tls_success", "accessible", "likely", "quic.refused")
+def _() -> tuple[Scene, Context]:
+    return quic_dead(_https(Scene(HTTPS)), "connection_refused"), judged_with(control_with_quic())
+
+
+@story("no-udp-on-this-line", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = quic_dead(_https(Scene(HTTPS)), reference="generic_timeout_error")
+    return here, judged_with(control_with_quic())
+
+
+@story("http3-dead-everywhere", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    return quic_dead(_https(Scene(HTTPS))), judged_with(control_with_quic("generic_timeout_error"))
+
+
+@story("http3-dead-once", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = _https(Scene(HTTPS)).at(Purpose.HTTP3).quic(ORIGIN, EXAMPLE, "generic_timeout_error").quic(ORIGIN, EXAMPLE)
+    here.at(Purpose.QUIC_REFERENCE).quic(STRANGER, "quic.example")
+    return here, judged_with(control_with_quic())
+
+
+@story("http3-works-where-tls-is-reset", "isolated_trigger", "blocked", "confirmed", "tls.reset.sni")
+def _() -> tuple[Scene, Context]:
+    here = sni_filtered(reset_in_tls(), "connection_reset").at(Purpose.HTTP3).quic(ORIGIN, EXAMPLE)
+    return here, judged_with(control_with_quic())
+
+
+@story("tls-and-http3-dead", "isolated_trigger", "blocked", "confirmed", "tls.reset.sni", "quic.timeout")
+def _() -> tuple[Scene, Context]:
+    return quic_dead(sni_filtered(reset_in_tls(), "connection_reset")), judged_with(control_with_quic())
+
+
+# Trying again, and controls that disagree.
+
+
+@story("reset-without-the-second-try", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    return reset_in_tls(), judged_with(control_https(), has_retries=True)
+
+
+@story("reset-at-the-second-try-too", "differs", "blocked", "likely", "tls.reset")
+def _() -> tuple[Scene, Context]:
+    here = reset_in_tls().at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    return here, judged_with(control_https(), has_retries=True)
+
+
+@story("control-stuck-at-an-earlier-layer", "insufficient", "inconclusive", reason="control_disagrees")
+def _() -> tuple[Scene, Context]:
+    stuck = Scene(HTTPS, "elsewhere").dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="generic_timeout_error")
+    return reset_in_tls(), judged_with(control_https(), stuck)
+
+
+@story("nameless-handshake-passes", "isolated_trigger", "blocked", "confirmed", "tls.reset.sni")
+def _() -> tuple[Scene, Context]:
+    here = reset_in_tls().at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    here.at(Purpose.HARMLESS_NAME).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "connection_reset")
+    here.at(Purpose.NO_NAME).tcp(ORIGIN).tls(ORIGIN, None, "ssl_invalid_hostname", leaf="true-leaf")
+    here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    return here, judged_with()
+
+
+@story("harmless-name-minutes-after-the-hit", "isolated_trigger", "blocked", "confirmed", "tls.reset.sni")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).at(Purpose.RESIDUAL).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "ssl_invalid_hostname", leaf="true-leaf")
+    here.at(Purpose.PATH).dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    here.at(Purpose.HARMLESS_NAME).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "connection_reset")
+    return here, judged_with(control_https())
+
+
+@story("harmless-name-still-dead-minutes-later", "differs", "blocked", "likely", "tls.reset")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).at(Purpose.RESIDUAL).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "connection_reset")
+    here.at(Purpose.PATH).dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    here.at(Purpose.HARMLESS_NAME).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "connection_reset")
+    return here, judged_with(control_https())
+
+
+@story("name-shown-to-be-filtered-at-another-address", "isolated_trigger", "blocked", "confirmed", "tls.reset.sni")
+def _() -> tuple[Scene, Context]:
+    earlier = sni_filtered(reset_in_tls(), "connection_reset").done(is_deep=True)
+    here = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE, "connection_reset")
+    return here, judged_with(isolation=earlier)
+
+
+@story("address-that-nobody-tried-before", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    earlier = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="generic_timeout_error")
+    earlier.at(Purpose.RETRY).tcp(ORIGIN, failure="generic_timeout_error")
+    here = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE).tcp(OTHER_NODE, failure="generic_timeout_error")
+    there = control_https().at(Purpose.CONTROL_CHECK).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE)
+    return here, judged_with(there, isolation=earlier.done(is_deep=True), has_retries=True)
+
+
+# A resolver's lie that leads to a dead foreign address, where no database tells whose it is.
+
+DEAD: Final = "185.60.216.35"
+OWN_LOGIN: Final = f"https://{EXAMPLE}/login"
+
+
+def led_to_the_dead(address: str = DEAD, *, answers_harmless: bool = True) -> Scene:
+    here = Scene(HTTPS).dns(EXAMPLE, address).tcp(address, failure="generic_timeout_error")
+    here.at(Purpose.OTHER_RESOLVER).dns(EXAMPLE, ORIGIN, resolver=UDP).dns(EXAMPLE, ORIGIN, resolver=DOH)
+    here.at(Purpose.RESOLVER_HARMLESS_NAME)
+    here.dns(HARMLESS, "198.41.0.4") if answers_harmless else here.dns(HARMLESS, failure="dns_servfail_error")
+    here.at(Purpose.RETRY).tcp(address, failure="generic_timeout_error")
+    return other_address(here)
+
+
+def dead_at_the_control(address: str = DEAD) -> Scene:
+    return control_https().at(Purpose.CONTROL_CHECK).tcp(address, failure="generic_timeout_error")
+
+
+@story("dead-foreign-address-of-unknown-network", "differs", "blocked", "likely", "dns.wrong_address.name")
+def _() -> tuple[Scene, Context]:
+    return led_to_the_dead(), judged_with(dead_at_the_control(), asn_of={}, has_retries=True)
+
+
+@story("dead-node-near-the-platforms-own", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    near = "93.184.99.1"
+    return led_to_the_dead(near), judged_with(dead_at_the_control(near), asn_of={}, has_retries=True)
+
+
+@story("dead-address-proven-before", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    known = frozenset({DEAD})
+    return led_to_the_dead(), judged_with(dead_at_the_control(), asn_of={}, has_retries=True, known_addresses=known)
+
+
+@story("dead-address-from-a-resolver-in-trouble", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = led_to_the_dead(answers_harmless=False)
+    return here, judged_with(dead_at_the_control(), asn_of={}, has_retries=True)
+
+
+# The platform's own refusals, and walls that ask for a person.
+
+
+def answered(status: int, page: str, *, title: str = "", **response: Any) -> tuple[Scene, Context]:
+    body = page.encode()
+    here = _https(Scene(HTTPS), status=status, title=title, body=body, keep_body=True, **response)
+    return here, judged_with(control_https(), bodies=bodies(body))
+
+
+REFUSALS: Final = {
+    "english-app": "This app is not available in your country or region.",
+    "urdu": "یہ سروس آپ کے ملک میں دستیاب نہیں ہے۔",
+    "russian": "Этот сервис недоступен в вашей стране.",
+    "arabic": "هذه الخدمة غير متاحة في بلدك.",
+    "turkish": "Bu hizmet ülkenizde kullanılamıyor.",
+    "spanish": "Este servicio no está disponible en tu país.",
+    "french": "Ce service n’est pas disponible dans votre pays.",
+    "german": "Dieser Dienst ist in Ihrem Land nicht verfügbar.",
+    "persian": "این سرویس در کشور شما در دسترس نیست.",
+}
+for _name, _words in REFUSALS.items():
+    story(f"refusal-in-{_name}", "tls_refused", "withheld", "likely")(
+        lambda words=_words: answered(403, f"<html><p>{words}</p></html>")  # type: ignore[misc]  # bound at once
+    )
+
+WALLS: Final = {
+    "recaptcha": '<script src="https://www.google.com/recaptcha/api.js"></script>',
+    "hcaptcha": '<script src="https://js.hcaptcha.com/1/api.js"></script>',
+    "turnstile": '<script src="https://challenges.cloudflare.com/turnstile/v0/api.js"></script>',
+    "datadome": '<script src="https://ct.captcha-delivery.com/c.js"></script>',
+    "perimeterx": '<div id="px-captcha"></div>',
+    "akamai": '<script src="/_sec/cp_challenge/sec-cpt-4-4.js"></script>',
+}
+for _name, _words in WALLS.items():
+    story(f"wall-{_name}", "tls_challenge", "inconclusive", reason="challenge")(
+        lambda words=_words: answered(403, f"<html>{words}</html>")  # type: ignore[misc]  # bound at once
+    )
+
+
+@story("wall-served-with-200", "tls_challenge", "inconclusive", reason="challenge")
+def _() -> tuple[Scene, Context]:
+    here, context = answered(200, WALLS["hcaptcha"], title="Are you a robot?")
+    return here, msgspec.structs.replace(context, expectation=Expectation(title="Example Domain"))
+
+
+@story("login-wall", "tls_challenge", "inconclusive", reason="challenge")
+def _() -> tuple[Scene, Context]:
+    here = _https(Scene(HTTPS), status=302, location=OWN_LOGIN).hop(1)
+    here.dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE).http(OWN_LOGIN, ORIGIN, title="Log in")
+    return here, judged_with(control_https(), expectation=Expectation(title="Example Domain"))
+
+
+@story("page-with-a-captcha-in-a-form", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    return answered(200, WALLS["recaptcha"], title="Example Domain Welcome")
+
+
+@story("refusal-of-another-kind", "tls_server_differs", "inconclusive", reason="server_differs")
+def _() -> tuple[Scene, Context]:
+    return answered(403, "<p>You have no right to see this page.</p>", title="Forbidden")
+
+
+@story("law-in-cleartext-from-anyone", "insufficient", "inconclusive", reason="content_unclear")
+def _() -> tuple[Scene, Context]:
+    page = REFUSALS["urdu"].encode()
+    here = _http(Scene(HTTP), status=451, headers=(), title="", body=page, keep_body=True)
+    return here, judged_with(control_http(), bodies=bodies(page))

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from monitor.classify.context import Context
-from monitor.classify.follow_ups import FollowUpSettings, control_checks, follow_ups
+from monitor.classify.follow_ups import FollowUpSettings, Stranger, control_checks, follow_ups, residual_looks
 from monitor.classify.verdict import classify
 from monitor.model.measurement import FollowUp, Measurement
 from monitor.model.observation import Purpose
@@ -15,9 +15,11 @@ from tests.classify.scene import HARMLESS, Scene
 from tests.classify.stories import (
     DOH,
     EXAMPLE,
+    FILE,
     HTTP,
     HTTPS,
     IMPOSTOR,
+    LARGE,
     ORIGIN,
     OTHER_NODE,
     READY,
@@ -27,11 +29,14 @@ from tests.classify.stories import (
     UDP,
     control_http,
     control_https,
+    control_with_quic,
     judged_with,
+    quick_control,
     reset_in_http,
     reset_in_tls,
     shortened,
     shortened_control,
+    slow_page,
 )
 
 SETTINGS: Final = FollowUpSettings(
@@ -48,19 +53,35 @@ class Censor:
     reset_name: str = ""
     reset_host: str = ""
     dead: set[tuple[str, int]] = field(default_factory=set)
+    no_http3: bool = False
+    rates: dict[str, int] = field(default_factory=dict)  # bytes per second at an address
+    resets_every_name: bool = False
     attempts_until_well: int = 99
 
     def answer(self, scene: Scene, asked: FollowUp) -> None:
         scene.at(asked.purpose, asked.hop)
-        if asked.until == "dns":
-            is_plain, resolver = asked.resolver in {"", UDP}, asked.resolver or "system"
-            if asked.host == self.denied and is_plain:
-                scene.dns(asked.host, failure="dns_nxdomain_error", resolver=resolver)
-            elif asked.host == EXAMPLE:
-                scene.dns(EXAMPLE, self.lie if self.lie and is_plain else ORIGIN, resolver=resolver)
-            else:
-                scene.dns(asked.host, STRANGER, resolver=resolver)
-            return
+        match asked.until:
+            case "dns":
+                self._look_up(scene, asked)
+            case "quic":
+                is_dead = self.no_http3 and asked.purpose is Purpose.HTTP3
+                scene.quic(asked.address, asked.server_name, "generic_timeout_error" if is_dead else None)
+            case "throughput":
+                rate = self.rates[asked.address]
+                scene.transfer(asked.url, asked.address, min(5.0, 524_288 / rate), min(524_288, 5 * rate))
+            case _:
+                self._connect(scene, asked)
+
+    def _look_up(self, scene: Scene, asked: FollowUp) -> None:
+        is_plain, resolver = asked.resolver in {"", UDP}, asked.resolver or "system"
+        if asked.host == self.denied and is_plain:
+            scene.dns(asked.host, failure="dns_nxdomain_error", resolver=resolver)
+        elif asked.host == EXAMPLE:
+            scene.dns(EXAMPLE, self.lie if self.lie and is_plain else ORIGIN, resolver=resolver)
+        else:
+            scene.dns(asked.host, STRANGER, resolver=resolver)
+
+    def _connect(self, scene: Scene, asked: FollowUp) -> None:
         if asked.purpose is Purpose.RETRY:
             self.attempts_until_well -= 1
         is_well = self.attempts_until_well <= 0
@@ -71,7 +92,7 @@ class Censor:
         if asked.until == "tcp":
             return
         if not asked.url.startswith("http://") or asked.until == "tls":
-            if asked.server_name == self.reset_name and not is_well:
+            if (asked.server_name == self.reset_name or self.resets_every_name) and not is_well:
                 scene.tls(asked.address, asked.server_name, "connection_reset", port=asked.port)
                 return
             scene.tls(asked.address, asked.server_name, port=asked.port)
@@ -107,7 +128,7 @@ def test_filter_of_names_is_shown_by_asking_for_the_name_before_and_after_a_harm
     measurement, stages = deepen(reset_in_tls(), judged_with(), Censor(reset_name=EXAMPLE))
     assert [purposes(stage) for stage in stages] == [
         ["other_resolver", "resolver_harmless_name", "retry"],
-        ["harmless_name", "unrelated_address", "unrelated_harmless"],
+        ["harmless_name", "http3", "no_name", "unrelated_address", "unrelated_harmless"],
         ["retry"],
     ]
     assert classify(measurement, judged_with()).mechanisms == ("tls.reset.sni",)
@@ -231,3 +252,81 @@ def test_control_is_asked_to_try_the_endpoints_of_the_test_vantage_but_no_bogon(
     ]
     allowed = control_checks(here.done(), ("10.0.0.0/8",))
     assert {one.address for one in allowed} == {ORIGIN, "10.0.0.1"}
+
+
+QUIC_SETTINGS: Final = msgspec.structs.replace(
+    SETTINGS, quic_reference=Stranger(host="quic.example", address="198.41.0.9")
+)
+TRANSFER_SETTINGS: Final = msgspec.structs.replace(
+    SETTINGS, transfer_reference=Stranger(host="file.example", address=STRANGER, port=80, url=FILE)
+)
+
+
+def test_dead_http3_is_asked_again_beside_another_operator_and_stays_a_finding() -> None:
+    page = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE)
+    page.http(HTTPS, ORIGIN, headers=(("alt-svc", 'h3=":443"; ma=86400'),))
+    context = judged_with(control_with_quic())
+    measurement, stages = deepen(page, context, Censor(no_http3=True), QUIC_SETTINGS)
+    assert [purposes(stage) for stage in stages][1:] == [["http3"], ["http3", "quic_ping", "quic_reference"]]
+    verdict = classify(measurement, context)
+    assert (verdict.status, verdict.mechanisms) == ("accessible", ("quic.timeout",))
+
+
+def test_http3_is_tried_where_tcp_is_dead_and_changes_no_status() -> None:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="generic_timeout_error")
+    context = judged_with(control_https())
+    measurement, stages = deepen(here, context, Censor(dead={(ORIGIN, 443), (ORIGIN, 80)}), QUIC_SETTINGS)
+    assert "http3" in purposes(stages[1])
+    verdict = classify(measurement, context)
+    assert (verdict.status, verdict.rule) == ("blocked", "differs")
+    assert verdict.because.endswith("; over HTTP/3 it can still be reached.")
+
+
+def test_http3_switched_off_is_never_tried() -> None:
+    settings = msgspec.structs.replace(QUIC_SETTINGS, http3=False)
+    _, stages = deepen(reset_in_tls(), judged_with(), Censor(reset_name=EXAMPLE), settings)
+    assert "quic" not in {one.until for stage in stages for one in stage}
+
+
+def test_slow_page_is_compared_until_three_transfers_agree() -> None:
+    context = judged_with(quick_control())
+    censor = Censor(rates={ORIGIN: 16_000, STRANGER: 5_000_000})
+    measurement, stages = deepen(slow_page(), context, censor, TRANSFER_SETTINGS)
+    assert [purposes(stage) for stage in stages] == [["transfer", "transfer_reference"]] * 3
+    assert classify(measurement, context).status == "throttled"
+
+
+def test_slow_page_over_tls_is_also_asked_for_under_a_harmless_name_once() -> None:
+    url = f"https://{EXAMPLE}/large"
+    (own, reference, harmless) = follow_ups(slow_page(url).done(), judged_with(quick_control(url)), TRANSFER_SETTINGS)
+    assert (own.purpose, own.url, own.server_name, own.verify_name) == (Purpose.TRANSFER, url, EXAMPLE, EXAMPLE)
+    assert (reference.purpose, reference.url) == (Purpose.TRANSFER_REFERENCE, FILE)
+    assert (harmless.server_name, harmless.verify_name, harmless.host) == (HARMLESS, EXAMPLE, EXAMPLE)
+
+
+def test_quick_transfers_end_the_comparison_at_three() -> None:
+    context = judged_with(quick_control())
+    censor = Censor(rates={ORIGIN: 2_000_000, STRANGER: 5_000_000})
+    _, stages = deepen(slow_page(), context, censor, TRANSFER_SETTINGS)
+    assert len(stages) == 3
+
+
+def test_without_a_reference_nothing_is_transferred() -> None:
+    stage = follow_ups(slow_page().done(), judged_with(quick_control()), SETTINGS)
+    assert "throughput" not in {one.until for one in stage}
+
+
+def test_control_is_asked_how_fast_the_page_comes_and_whether_http3_works() -> None:
+    checks = control_checks(slow_page(f"https://{EXAMPLE}/large").done(), http3=True, transfer=True)
+    assert [one.until for one in checks][-2:] == ["quic", "throughput"]
+    assert {one.purpose for one in checks} == {Purpose.CONTROL_CHECK}
+    assert [one.until for one in control_checks(slow_page(LARGE).done())] == ["tcp", "tls"]
+
+
+def test_harmless_name_that_fails_alike_is_looked_at_again_later() -> None:
+    context = judged_with(control_https())
+    measurement, _ = deepen(reset_in_tls(), context, Censor(resets_every_name=True))
+    (later,) = residual_looks(measurement, context, SETTINGS)
+    assert (later.purpose, later.address, later.server_name) == (Purpose.RESIDUAL, ORIGIN, HARMLESS)
+    by_name, _ = deepen(reset_in_tls(), context, Censor(reset_name=EXAMPLE))
+    assert residual_looks(by_name, context, SETTINGS) == ()

@@ -143,6 +143,12 @@ FINGERPRINT = "ab" * 32
         (SOUND + "defaults: {body_limit: 1B}\n", "body_limit: must be greater than or equal to 1024, not '1B'"),
         (SOUND + 'defaults: {user_agent: "a\\x01b"}\n', "user_agent: holds characters that cannot"),
         (SOUND + "defaults: {timeouts: {tcp: 50s}}\n", "defaults.timeouts: a step may not take longer (50 s)"),
+        (SOUND + "defaults: {timeouts: {tcp: 45s}}\n", "defaults.timeouts: the whole measurement (45 s) must"),
+        (SOUND + "defaults: {timeouts: {quic: 30s}}\n", "timeouts.quic: must be less than or equal to 20, not '30s'"),
+        (target("quic: sometimes"), ":7: platforms.x.targets.x-home.quic: must be 'off', 'deep' or 'always'"),
+        (SOUND + "throughput: {reference: ftp://a/}\n", ":7: throughput.reference: must be a web address"),
+        (SOUND + "throughput: {daily_mb: 0}\n", ":7: throughput.daily_mb: must be greater than 0, not '0'"),
+        (SOUND + "follow_ups: {quic_reference: here}\n", ":7: follow_ups.quic_reference: must be HOST:PORT"),
         (
             SOUND + "defaults: {interval: 30s, allow_fast_interval: true}\n",
             ":7: defaults.interval: 30s is shorter than one measurement may take (timeouts.total: 45s)",
@@ -385,3 +391,9 @@ platforms: {x: {targets: {x-home: https://x.com/}}}
     assert list(config.vantages) == ["here", "there"]
     with pytest.raises(ConfigError, match="'WHERE' is not set"):
         load(path, {}, only_to_read=True)
+
+
+@pytest.mark.parametrize(("written", "use"), [("off", "off"), ("'off'", "off"), ("deep", "deep"), ("always", "always")])
+def test_the_word_off_means_off_although_yaml_reads_it_as_false(tmp_path: Path, written: str, use: str) -> None:
+    config = loaded(tmp_path, target(f"quic: {written}"))
+    assert config.platforms["x"].targets["x-home"].quic == use

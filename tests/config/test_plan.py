@@ -72,6 +72,14 @@ def test_traffic_counts_each_vantage_and_each_control_once(tmp_path: Path) -> No
     assert traffic(config_of(tmp_path, lone)).mb_per_day > expected
 
 
+def test_traffic_counts_http3_where_every_run_tries_it(tmp_path: Path) -> None:
+    always = TEXT.replace("expect: tls}", "expect: tls, quic: always}")
+    more = 3 * 144 * 6000 / 1e6  # two vantages and the control
+    before = traffic(config_of(tmp_path)).mb_per_day
+    assert traffic(config_of(tmp_path, always)).mb_per_day == pytest.approx(before + more)
+    assert plan(config_of(tmp_path, always)).assignments[0].target.quic == "always"
+
+
 def test_intervals_are_stretched_just_enough_to_keep_the_ceiling(tmp_path: Path) -> None:
     free = config_of(tmp_path)
     ceiling = traffic(free).mb_per_month / 4

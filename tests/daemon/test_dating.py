@@ -10,7 +10,7 @@ import pytest
 
 from monitor.daemon.dating import Dater
 from monitor.detect.cusum import step
-from monitor.detect.incidents import Applied, Place, apply
+from monitor.detect.incidents import Applied, Setting, apply
 from monitor.detect.replay import replay
 from monitor.model.onset import Dating, Edge
 from monitor.model.vantage import NetworkIdentity
@@ -60,7 +60,7 @@ class Line:
             run = msgspec.structs.replace(run, detector=state, transition=transition)
             if transition is not None:
                 self.transitions.append(transition)
-                place = Place("x", "PK", network=network.name, measured_networks=1, measurement_id=self._id)
+                place = Setting("x", "PK", network=network.name, measured_networks=1, measurement_id=self._id)
                 known = self.applied.incident if self.applied else None
                 if applied := apply(known, transition, verdict, place, taken=self._taken):
                     self.applied = applied

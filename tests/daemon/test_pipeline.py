@@ -1,4 +1,5 @@
 import asyncio
+from pathlib import Path
 
 import msgspec
 
@@ -7,11 +8,15 @@ from monitor.daemon.memory import Memory
 from monitor.daemon.pipeline import Look, Pipeline, Settings
 from monitor.daemon.sanity_book import SanityBook
 from monitor.model.measurement import Limits, Recording, Request
+from monitor.model.observation import DnsAnswer
 from monitor.model.outcome import Outcome
+from monitor.model.place import Place
 from monitor.model.seams import VantageError
 from monitor.model.vantage import Role
 from monitor.model.verdict import Reason, Status
-from tests.fakes.outcomes import DNS, TCP, TLS, X_HOME, recording
+from monitor.network.asn_table import AsnTable
+from tests.fakes.mmdb import write_mmdb
+from tests.fakes.outcomes import DNS, HTTP, TCP, TLS, X_HOME, recording
 from tests.fakes.vantages import HandClock, ScriptedVantage
 
 INTERVAL_SECONDS = 300.0
@@ -20,7 +25,9 @@ INTERVAL_SECONDS = 300.0
 class Bench:
     """A pipeline between twins; what it hands over is in `recorded`."""
 
-    def __init__(self, clock: HandClock, vantage: ScriptedVantage, control: ScriptedVantage) -> None:
+    def __init__(
+        self, clock: HandClock, vantage: ScriptedVantage, control: ScriptedVantage, asn_table: AsnTable | None = None
+    ) -> None:
         self.recorded: list[Outcome] = []
         self._vantage = vantage
         sanity = SanityBook(clock, 60.0, lambda _: None)
@@ -30,9 +37,13 @@ class Bench:
                 resolvers={},
                 follow_ups=None,
                 unrelated_host="",
+                quic_reference=None,
+                transfer_reference=None,
+                daily_transfer_bytes=0,
                 deep_limits=Limits(),
                 isolation_seconds=3600.0,
                 host_concurrency=1,
+                asn_table=asn_table,
             ),
             clock=clock,
             sanity=sanity,
@@ -45,6 +56,9 @@ class Bench:
 
     async def round(self, look: Look = Look.SCHEDULED, *, in_series: bool = True) -> Outcome:
         return await self._pipeline.round(X_HOME, self._vantage, INTERVAL_SECONDS, look=look, in_series=in_series)
+
+    async def close(self) -> None:
+        await self._pipeline.close()
 
 
 def test_a_control_young_enough_when_a_round_begins_counts_however_long_the_round_takes() -> None:
@@ -84,20 +98,6 @@ def test_a_vantage_that_cannot_be_used_says_nothing_about_the_target() -> None:
     assert bench.recorded == [outcome]
 
 
-def test_what_was_seen_before_a_suspended_night_is_old_in_the_morning() -> None:
-    clock = HandClock()
-    here, control = ScriptedVantage("here", clock), ScriptedVantage("control", clock, role=Role.CONTROL)
-    bench = Bench(clock, here, control)
-
-    async def evening_and_morning() -> None:
-        await bench.round()
-        clock.suspended_seconds = 8 * 3600.0
-        await bench.round()
-
-    asyncio.run(evening_and_morning())
-    assert (here.checks, control.checks, len(control.asked)) == (2, 2, 2)
-
-
 def failing() -> Recording:
     """Return what a reset during the handshake looks like."""
     cut = msgspec.structs.replace(TLS, failure="connection_reset", chain=(), version=None, cipher=None, alpn=None)
@@ -134,3 +134,72 @@ def test_what_somebody_asked_for_once_is_set_aside_and_the_detector_hears_nothin
     bench = Bench(clock, ScriptedVantage("here", clock), ScriptedVantage("control", clock, role=Role.CONTROL))
     outcome = asyncio.run(bench.round(in_series=False))
     assert (outcome.is_aside, outcome.detector, outcome.look_again_seconds) == (True, None, None)
+
+
+def test_what_was_seen_before_a_suspended_night_is_old_in_the_morning() -> None:
+    clock = HandClock()
+    here, control = ScriptedVantage("here", clock), ScriptedVantage("control", clock, role=Role.CONTROL)
+    bench = Bench(clock, here, control)
+
+    async def evening_and_morning() -> None:
+        await bench.round()
+        clock.suspended_seconds = 8 * 3600.0
+        await bench.round()
+
+    asyncio.run(evening_and_morning())
+    assert (here.checks, control.checks, len(control.asked)) == (2, 2, 2)
+
+
+def test_only_a_server_that_proved_to_be_the_targets_own_tells_where_it_is_served_from(tmp_path: Path) -> None:
+    write_mmdb(
+        tmp_path / "geo.mmdb",
+        {
+            "162.159.140.0/24": {"autonomous_system_number": 13335, "country": {"iso_code": "US"}},
+            "203.0.113.0/24": {"autonomous_system_number": 17557, "country": {"iso_code": "PK"}},
+        },
+    )
+    lie = msgspec.structs.replace(DNS, answers=(DnsAnswer(type="A", value="203.0.113.9"),))
+    cut = msgspec.structs.replace(TLS, address="203.0.113.9", failure="connection_reset", chain=())
+    elsewhere = msgspec.structs.replace(TLS, address="203.0.113.9", hop=1)
+    script = [recording(DNS, TCP, TLS, HTTP), recording(lie, cut), recording(DNS, TCP, TLS, elsewhere)]
+    clock = HandClock()
+    vantage, control = ScriptedVantage("here", clock, script), ScriptedVantage("control", clock, role=Role.CONTROL)
+    bench = Bench(clock, vantage, control, AsnTable(tmp_path / "geo.mmdb"))
+
+    async def rounds() -> list[tuple[Place, ...]]:
+        return [(await bench.round()).served_from for _ in script]
+
+    assert asyncio.run(rounds()) == [(Place("US", 13335),), (), (Place("US", 13335),)]
+
+
+def test_an_outage_that_begins_just_after_the_control_was_asked_is_no_block() -> None:
+    clock = HandClock()
+    here = ScriptedVantage("here", clock, [recording(), failing()])
+    control = ScriptedVantage("control", clock, [recording(), failing()], role=Role.CONTROL)
+    bench = Bench(clock, here, control)
+
+    async def before_and_after() -> Outcome:
+        await bench.round()
+        clock.seconds += 20.0
+        return await bench.round()
+
+    verdict = asyncio.run(before_and_after()).verdict
+    assert verdict is not None
+    assert verdict.status is Status.DOWN
+
+
+def test_a_control_that_can_no_longer_be_asked_does_not_decide_by_what_it_saw_before() -> None:
+    clock = HandClock()
+    here = ScriptedVantage("here", clock, [recording(), failing()])
+    control = ScriptedVantage("control", clock, [recording(), VantageError("gone")], role=Role.CONTROL)
+    bench = Bench(clock, here, control)
+
+    async def before_and_after() -> Outcome:
+        await bench.round()
+        clock.seconds += 20.0
+        return await bench.round()
+
+    outcome = asyncio.run(before_and_after())
+    assert outcome.verdict is not None
+    assert (outcome.verdict.status, outcome.verdict.reason) == (Status.INCONCLUSIVE, Reason.NO_CONTROL)
+    assert outcome.control_ids == ()

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from monitor.detect.incidents import Place, apply, extent, moved_layer, returning, without
+from monitor.detect.incidents import Setting, apply, extent, moved_layer, returning, without
 from monitor.model.outcome import AffectedNetwork, Incident, Member, UpdateKind
 from monitor.model.verdict import DetectorState, SeriesState, Status, Transition, Verdict
 
@@ -14,8 +14,8 @@ ASNS: Final = {"ptcl": 17557, "cmpak": 59257, "laptop": 17557}
 HOUR: Final = timedelta(hours=1)
 
 
-def place(vantage: str = "ptcl", measured: int = 1, *, is_test: bool = True) -> Place:
-    return Place(
+def place(vantage: str = "ptcl", measured: int = 1, *, is_test: bool = True) -> Setting:
+    return Setting(
         "x", "PK", network=vantage.upper(), measured_networks=measured, measurement_id=7, is_test=is_test, quorum=2
     )
 

@@ -12,17 +12,21 @@ from prometheus_client import Metric as Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
+from monitor.events.record import Phase
+from monitor.events.record import Platform as EventPlatform
 from monitor.exporter import table
 from monitor.exporter.exporter import Exporter
 from monitor.exporter.exposition import Format, document, format_for
 from monitor.model.alert import Attempt, DeliveryState, Result
-from monitor.model.observation import Purpose
+from monitor.model.observation import Purpose, QuicObservation, ThroughputObservation
 from monitor.model.outcome import Incident, Silence
+from monitor.model.place import Place
 from monitor.model.rollup import RollupRule
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageCheck, VantageInfo, VantageState
 from monitor.model.verdict import SeriesState, Status, Transition
 from monitor.store.outbox_reader import Backlog
+from tests.fakes.events import BLOCK, CALENDAR, LONG_AFTER, ORDER, calendar, dated, event
 from tests.fakes.outcomes import ACCESSIBLE, BLOCKED, DNS, LAHORE, NOW, OFFLINE, TCP, TLS, X_HOME, outcome, recording
 from tests.fakes.services import STORE
 
@@ -66,13 +70,15 @@ def a_full_exporter() -> Exporter:
     """Return an exporter that has something to say about every metric."""
     exporter = an_exporter()
     exporter.platforms({"x": RollupRule()}, {"x-home": "x", "x-api": "x", "x-short": "x"})
-    exporter.observe(outcome(BLOCKED, recording(is_deep=True)), X_HOME, LAHORE, 300)
+    served = msgspec.structs.replace(outcome(BLOCKED, recording(is_deep=True)), served_from=(Place("US", 13335),))
+    exporter.observe(served, X_HOME, LAHORE, 300)
     api = Target(name="x-api", platform="x", url="https://api.x.com/")
     exporter.observe(outcome(ACCESSIBLE, recording(target=api)), api, LAHORE, 300)
     short = Target(name="x-short", platform="x", url="https://t.co/")
     exporter.observe(outcome(OFFLINE, recording(target=short)), short, LAHORE, 300)
     exporter.observe_check(CHECK)
     exporter.incidents([INCIDENT])
+    exporter.calendar(CALENDAR, NOW)
     exporter.silences([SILENCE])
     exporter.looked_again(LAHORE.name, "suspicion")
     exporter.set_reload(ok=True, at=NOW)
@@ -237,6 +243,21 @@ def test_step_durations_fall_into_buckets_and_failed_steps_and_follow_ups_do_not
     assert sums == {"dns": 0.02, "tcp": 0.05}
 
 
+def test_http3_and_transfers_are_timed_though_they_come_as_follow_ups() -> None:
+    exporter = an_exporter()
+    quic = QuicObservation(
+        address="162.159.140.229", port=443, server_name="x.com", purpose=Purpose.HTTP3, elapsed_seconds=0.04
+    )
+    moved = ThroughputObservation(
+        url="https://x.com/", address="162.159.140.229", port=443, is_tls=True, purpose=Purpose.TRANSFER,
+        elapsed_seconds=5.0,
+    )  # fmt: skip
+    innocuous = msgspec.structs.replace(moved, purpose=Purpose.TRANSFER_REFERENCE, elapsed_seconds=0.1)
+    exporter.observe(outcome(BLOCKED, recording(quic, moved, innocuous)), X_HOME, LAHORE, 300)
+    sums = {labels["step"]: value for labels, value in samples(exporter, "access_step_duration_seconds_sum")}
+    assert sums == {"quic": 0.04, "throughput": 5.0}
+
+
 def test_the_end_of_an_untrusted_certificate_is_exported() -> None:
     exporter = an_exporter()
     expired = msgspec.structs.replace(TLS, failure="ssl_invalid_certificate", leaf_not_after=1_600_000_000)
@@ -325,6 +346,55 @@ def test_a_scrape_during_runs_is_never_torn() -> None:
         done.set()
         runs.join()
         sys.setswitchinterval(switch_seconds)
+
+
+def event_metrics(exporter: Exporter) -> dict[str, dict[str, float]]:
+    """Return the values of each event metric by event."""
+    return {
+        family.name: {one.labels["event"]: one.value for one in family.samples}
+        for family in text_families(exporter.render(Format.TEXT).decode())
+        if family.name.startswith("access_event")
+    }
+
+
+def test_events_tell_what_is_in_force_and_what_is_due() -> None:
+    exporter = an_exporter()
+    exporter.calendar(CALENDAR, NOW)
+    found = event_metrics(exporter)
+    assert found["access_event_active"] == {BLOCK.id: 1}  # a court order is a moment
+    assert found["access_event_start_timestamp_seconds"][BLOCK.id] == datetime(2026, 10, 31, 19, tzinfo=UTC).timestamp()
+    assert set(found["access_event_end_timestamp_seconds"]) == {ORDER.id}
+    due = datetime(2026, 12, 1, 19, tzinfo=UTC).timestamp()
+    assert found["access_event_deadline_timestamp_seconds"] == {BLOCK.id: due}
+    exporter.calendar(CALENDAR, datetime(2026, 10, 31, 18, tzinfo=UTC))
+    assert event_metrics(exporter)["access_event_active"] == {BLOCK.id: 0}
+
+
+def test_an_event_that_is_told_no_more_ends_its_series() -> None:
+    exporter = an_exporter()
+    exporter.calendar(CALENDAR, NOW)
+    exporter.calendar(calendar(ORDER), NOW)
+    found = event_metrics(exporter)
+    assert set(found["access_event_info"]) == {ORDER.id}
+    assert "access_event_active" not in found
+
+
+def test_a_moot_deadline_is_absent_and_a_passed_one_stays() -> None:
+    exporter = an_exporter()
+    ended = event(BLOCK.id, *BLOCK.dates, dated(Phase.LIFTED, "2026-11-20"), obligations=BLOCK.obligations)
+    exporter.calendar(calendar(ended), LONG_AFTER)
+    assert "access_event_deadline_timestamp_seconds" not in event_metrics(exporter)
+    exporter.calendar(CALENDAR, LONG_AFTER)
+    assert set(event_metrics(exporter)["access_event_deadline_timestamp_seconds"]) == {BLOCK.id}
+
+
+def test_an_event_has_a_series_for_each_country_and_platform() -> None:
+    exporter = an_exporter()
+    platforms = (EventPlatform(id="x"), EventPlatform(id="facebook"))
+    exporter.calendar(calendar(event("e", dated(Phase.ORDERED, "2026"), platforms=platforms, countries=())), NOW)
+    text = exporter.render(Format.TEXT).decode()
+    assert 'access_event_active{event="e",kind="block",country="",platform="x"} 1\n' in text
+    assert 'access_event_active{event="e",kind="block",country="",platform="facebook"} 1\n' in text
 
 
 def test_a_silent_country_is_exported_while_it_is_silent() -> None:

@@ -1,21 +1,25 @@
 """A daemon for the web side that answers from a script."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from monitor.detect.rollup import PlatformVerdict
+from monitor.events.annotation import Calendar
 from monitor.exporter.exporter import Exporter
+from monitor.model.aggregation import OoniCount
 from monitor.model.measurement import Recording
+from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import Role, VantageState
 from monitor.model.verdict import Verdict
 from monitor.store.incident_detail import IncidentDetail
 from monitor.store.outbox_reader import AlertRecord
-from monitor.store.reader import HistoryRow, StoredMeasurement
+from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.store.store import StoreHealth
 from monitor.web.services import (
     AlertQuery,
+    CountsQuery,
     DaemonStatus,
     HistoryQuery,
     IncidentQuery,
@@ -24,6 +28,7 @@ from monitor.web.services import (
     VantageHealth,
     WebSettings,
 )
+from tests.fakes.events import CALENDAR
 from tests.fakes.outcomes import ACCESSIBLE, ISP, LAHORE, NOW, X_HOME, recording
 
 STORE: Final = StoreHealth(
@@ -79,6 +84,7 @@ class ScriptedServices:
         reload_answer: tuple[bool, str] = (True, "The configuration is in use."),
         stored: Sequence[HistoryRow] = (),
         incidents: Sequence[IncidentDetail] = (),
+        calendar: Calendar = CALENDAR,
     ) -> None:
         self.settings = settings or WebSettings()
         self.vantages = (LAHORE.name,)
@@ -92,6 +98,10 @@ class ScriptedServices:
         self._reload_answer = reload_answer
         self._stored = stored
         self._incidents = incidents
+        self.calendar = calendar
+
+    def now(self) -> datetime:
+        return NOW
 
     def is_ready(self) -> bool:
         return self._status.is_ready
@@ -113,6 +123,10 @@ class ScriptedServices:
         self.asked.append(("history", query))
         return self._stored[: query.limit]
 
+    async def ooni_counts(self, query: CountsQuery) -> Sequence[OoniCount]:
+        self.asked.append(("ooni_counts", query))
+        return ()
+
     async def measurement(self, measurement_id: int) -> StoredMeasurement | None:
         self.asked.append(("measurement", measurement_id))
         if measurement_id != 1:
@@ -120,6 +134,14 @@ class ScriptedServices:
         return StoredMeasurement(
             measurement=self._result.recording.measurement, platform="x", digest="0" * 64, verdicts=(), evidence=()
         )
+
+    async def served_from(self, target: str, limit: int) -> Sequence[ServedFrom]:
+        self.asked.append(("served_from", target, limit))
+        return [
+            ServedFrom(
+                target=target, vantage=LAHORE.name, day=NOW.date(), place=Place("US", 13335), first_at=NOW, last_at=NOW
+            )
+        ][:limit]
 
     async def incidents(self, query: IncidentQuery) -> Sequence[IncidentDetail]:
         self.asked.append(("incidents", query))

@@ -218,3 +218,17 @@ def test_chain_signed_by_nobody_it_names_is_refused() -> None:
     forged = bytearray(leaf.public_bytes(serialization.Encoding.DER))
     forged[-1] ^= 1  # a bit of the signature
     assert report([bytes(forged)], "x.test").failures == (Failure.SSL_INVALID_CERTIFICATE,)
+
+
+def test_a_name_of_a_kind_that_nobody_uses_makes_the_certificate_one_for_another_name() -> None:
+    # SubjectAltName ::= SEQUENCE of one x400Address, which cryptography refuses to read.
+    names = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), bytes.fromhex("3004a3023000"))
+    found = report(der(self_made(ec.generate_private_key(ec.SECP256R1()), names)), "x.test")
+    assert Failure.SSL_INVALID_HOSTNAME in found.failures
+    assert found.leaf_covers_name is False
+
+
+def test_a_signature_by_an_algorithm_that_nobody_knows_makes_the_certificate_invalid() -> None:
+    (known,) = der(self_made(ec.generate_private_key(ec.SECP256R1())))
+    ecdsa_with_sha256, unknown = bytes.fromhex("2a8648ce3d040302"), bytes.fromhex("2a8648ce3d04037f")
+    assert Failure.SSL_INVALID_CERTIFICATE in report([known.replace(ecdsa_with_sha256, unknown)], "x.test").failures

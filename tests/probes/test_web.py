@@ -18,11 +18,13 @@ from monitor.model.observation import (
     FailureDetail,
     HttpObservation,
     Purpose,
+    QuicObservation,
     TcpObservation,
+    ThroughputObservation,
     TlsObservation,
     step_of,
 )
-from monitor.model.target import Expectation, Target
+from monitor.model.target import Expectation, QuicUse, Target
 from monitor.network.local import LocalNetwork
 from monitor.network.toolbox import Toolbox
 from monitor.probes import web
@@ -43,6 +45,7 @@ from tests.network.loopback import (
     toolbox,
     udp_resolver,
 )
+from tests.network.quic_server import quic_server
 
 
 @contextlib.asynccontextmanager
@@ -103,7 +106,9 @@ def steps(recording: Recording) -> list[tuple[str, str | None]]:
     return [(step_of(each), each.failure) for each in recording.measurement.observations]
 
 
-Kind = TypeVar("Kind", DnsObservation, TcpObservation, TlsObservation, HttpObservation)
+Kind = TypeVar(
+    "Kind", DnsObservation, TcpObservation, TlsObservation, HttpObservation, QuicObservation, ThroughputObservation
+)
 
 
 def only(recording: Recording, kind: type[Kind]) -> list[Kind]:
@@ -553,3 +558,57 @@ def test_recording_survives_the_wire_to_an_agent_and_back() -> None:
 
     recording = asyncio.run(run())
     assert msgspec.json.decode(msgspec.json.encode(recording), type=Recording) == recording
+
+
+@pytest.mark.parametrize("use", QuicUse)
+def test_http3_is_part_of_a_routine_run_only_if_always_wanted(use: QuicUse) -> None:
+    async def run() -> Recording:
+        async with quic_server("x.test") as port, zone({"x.test": ["127.0.0.1"]}) as dns:
+            asked = msgspec.structs.replace(target(f"https://x.test:{port}/"), quic=use)
+            return await measure(asked, dns)
+
+    found = only(asyncio.run(run()), QuicObservation)
+    assert [(one.purpose, one.verified) for one in found] == ([(Purpose.PATH, True)] if use == "always" else [])
+
+
+def test_follow_ups_over_quic_and_transfers_are_carried_out() -> None:
+    file = page(b"x" * 50_000)
+
+    async def run() -> Recording:
+        async with (
+            quic_server("x.test") as quic,
+            tcp_server(say(file), server_context("x.test")) as secure,
+            tcp_server(say(file)) as clear,
+        ):
+            follow_ups = (
+                FollowUp(purpose=Purpose.HTTP3, until="quic", port=quic, server_name="x.test", address="127.0.0.1"),
+                FollowUp(purpose=Purpose.QUIC_PING, until="quic", port=quic, address="127.0.0.1"),
+                FollowUp(
+                    purpose=Purpose.TRANSFER_HARMLESS, until="throughput", port=secure, server_name="harmless.test",
+                    verify_name="x.test", host="x.test", url="https://x.test/", address="127.0.0.1",
+                ),
+                FollowUp(
+                    purpose=Purpose.TRANSFER_REFERENCE, until="throughput", port=clear, host="file.test",
+                    url="http://file.test/", address="127.0.0.1",
+                ),
+                FollowUp(purpose=Purpose.HTTP3, until="quic", address="10.0.0.1"),
+            )  # fmt: skip
+            return await measure(target("https://x.test/"), follow_ups=follow_ups)
+
+    recording = asyncio.run(run())
+    http3, ping = only(recording, QuicObservation)
+    assert (http3.purpose, http3.failure, http3.alpn) == (Purpose.HTTP3, None, "h3")
+    assert (ping.purpose, ping.failure) == (Purpose.QUIC_PING, None)
+    harmless, reference = only(recording, ThroughputObservation)
+    assert (harmless.server_name, harmless.status_code, harmless.failure) == ("harmless.test", 200, None)
+    assert (reference.server_name, reference.status_code) == (None, 200)
+    assert min(harmless.bytes_received, reference.bytes_received) > 50_000
+    # One after the other, so that none shares the line with another.
+    assert reference.started_seconds >= harmless.started_seconds + harmless.elapsed_seconds
+    assert msgspec.json.decode(msgspec.json.encode(recording), type=Recording) == recording
+
+
+def test_a_wait_that_nothing_could_follow_is_not_waited() -> None:
+    retry = FollowUp(purpose=Purpose.RETRY, until="tcp", address="127.0.0.1", port=9, wait_seconds=3600.0)
+    recording = asyncio.run(measure(target("https://x.test/"), follow_ups=(retry,), limits=Limits(total_seconds=5.0)))
+    assert recording.measurement.observations == ()

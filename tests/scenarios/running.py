@@ -79,4 +79,4 @@ def verdict_in(lab: Lab, scenario: Scenario, agent: Agent, folder: Path, *option
     )
     status, printed, errors = probe(config, scenario.name, *options)
     assert len(printed) == 1, (status, errors)
-    return {**printed[0], "exit_status": status}
+    return {**printed[0], "exit_status": status, "database": folder / f"{scenario.name}.db"}

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from monitor.daemon.reclassify import Redrawer
 from monitor.lab.laboratory import Lab
 from monitor.lab.scenarios import SCENARIOS, Scenario
+from monitor.store.reader import Reader
 from tests.scenarios.running import control_agent, verdict_in
 
 # Most scenarios wait for deadlines, so a few laboratories side by side do not load two cores.
@@ -45,3 +47,11 @@ def test_the_scenario_gets_the_verdict_that_it_demands(scenario: Scenario, resul
     assert not scenario.expected.differences(result["verdict"]), result["verdict"]
     accessible, inconclusive = (result["verdict"]["status"] == one for one in ("accessible", "inconclusive"))
     assert result["exit_status"] == (0 if accessible else 3 if inconclusive else 1)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_verdict_can_be_drawn_again_from_what_is_stored(scenario: Scenario, results: Results) -> None:
+    with Reader(results[scenario.name].result(timeout=0)["database"]) as reader:
+        (again,) = Redrawer(reader).all(reader.measurements())
+    assert again.redrawn is not None, again.obstacle
+    assert again.redrawn.verdict == again.before

@@ -306,10 +306,11 @@ def test_verdicts_can_be_drawn_again_with_the_fingerprints_of_their_time(store: 
     for at, fingerprints in ((0, before), (60, before), (120, after), (180, before)):
         store.sync_fingerprints(fingerprints, NOW + seconds(at)).result(30)
     with Reader(path) as reader:
-        assert reader.fingerprints_at(NOW - seconds(1)) is None
-        assert reader.fingerprints_at(NOW + seconds(90)) == before.rows
-        assert reader.fingerprints_at(NOW + seconds(130)) == ()
-        assert reader.fingerprints_at(NOW + seconds(9999)) == before.rows
+        assert reader.fingerprint_digest_at(NOW - seconds(1)) is None
+        for after_seconds, rows in ((90, before.rows), (130, ()), (9999, before.rows)):
+            digest = reader.fingerprint_digest_at(NOW + seconds(after_seconds))
+            assert digest is not None
+            assert reader.fingerprints(digest) == rows
     db = sqlite3.connect(path)
     assert db.execute("SELECT count(*) FROM fingerprint_set").fetchone() == (2,)
     assert db.execute("SELECT count(*) FROM fingerprint_use").fetchone() == (3,)

@@ -253,6 +253,22 @@ def test_facts_out_of_use_are_swept_and_those_still_needed_stay(store: Store, pa
         assert again.is_genuine
 
 
+def test_circumstances_go_when_no_verdict_rests_on_them_any_more(store: Store, path: Path) -> None:
+    put(
+        store,
+        outcome(1, START, target="gone", circumstances='{"country":"IN"}'),
+        outcome(2, START, target="kept", verdict=BLOCKED, circumstances='{"country":"PK"}'),
+        outcome(3, START + 101 * DAY, target="kept", circumstances="{}"),
+    )
+    assert store.maintain(START + 102 * DAY, RETENTION).result(30)
+    assert rows(path, "SELECT content FROM circumstances ORDER BY content") == [('{"country":"PK"}',), ("{}",)]
+    put(store, outcome(4, START + 103 * DAY, circumstances='{"country":"IN"}'))
+    with Reader(path) as reader:
+        again = reader.measurement(4)
+    assert again is not None
+    assert again.verdicts[0].circumstances == '{"country":"IN"}'
+
+
 def test_rollups_have_a_time_of_their_own(store: Store, path: Path) -> None:
     put(store, outcome(1, START))
     assert store.maintain(START + HOUR, RETENTION).result(30)

@@ -11,7 +11,7 @@ from monitor.model.verdict import Status
 from monitor.store.incident_detail import IncidentDetail
 from monitor.store.reader import HistoryRow
 from monitor.web.app import ROUTES
-from monitor.web.services import HistoryQuery, IncidentQuery, TargetState
+from monitor.web.services import CountsQuery, HistoryQuery, IncidentQuery, TargetState
 from tests.fakes.outcomes import ACCESSIBLE, ISP, LAHORE, NOW, X_HOME, outcome
 from tests.fakes.services import STATUS, STORE, ScriptedServices
 from tests.web.client import Client
@@ -206,7 +206,8 @@ def test_the_api_description_holds_every_route_and_each_exists() -> None:
     client = Client(ScriptedServices())
     for path, methods in paths.items():
         for method in methods:
-            answer = client.request(method, path.replace("{id}", "1"), params={"target": "x-home"})
+            named = path.replace("{id}", "1").replace("{event}", "x-block-2026")
+            answer = client.request(method, named, params={"target": "x-home", "domain": "x.com"})
             assert answer.status_code == 200, path
 
 
@@ -223,3 +224,13 @@ def test_the_api_description_says_which_routes_want_the_token() -> None:
     paths = openapi()["paths"]
     assert "security" not in paths["/metrics"]["get"]
     assert paths["/-/reload"]["post"]["security"] == [{"token": []}]
+
+
+def test_counts_of_ooni_are_asked_for_by_domain_and_say_whose_they_are() -> None:
+    services = ScriptedServices()
+    client = Client(services)
+    assert client.get("/api/v1/ooni-aggregation").status_code == 400
+    answer = client.get("/api/v1/ooni-aggregation?domain=X.com&country=pk&since=2024-02-01T00:00:00Z&limit=5")
+    assert answer.json() == {"counts": [], "source": "ooni"}
+    since = datetime(2024, 2, 1, tzinfo=UTC)
+    assert services.asked == [("ooni_counts", CountsQuery(domain="x.com", country="PK", since=since, limit=5))]

@@ -18,7 +18,7 @@ CLOSED = [route for route in ROUTES if route.path not in PUBLIC]
 
 
 def filled(path: str) -> str:
-    return path.replace("{id:int}", "1")
+    return path.replace("{id:int}", "1").replace("{event}", "x-block-2026")
 
 
 @pytest.mark.parametrize("route", CLOSED, ids=lambda route: route.path)
@@ -43,7 +43,7 @@ def test_the_token_opens_them(route: Route) -> None:
     answer = client.request(
         route.method,
         filled(route.path),
-        params={"target": "x-home"},
+        params={"target": "x-home", "domain": "x.com"},
         headers={"Authorization": f"bearer {TOKEN}"},
     )
     assert answer.status_code == 200
