@@ -123,6 +123,7 @@ class Daemon:
                     exporter=self.exporter,
                     memory=self._memory,
                     silences=lambda: self.silences,
+                    events=lambda: self.calendar.events,
                 )
                 self._dater = Dater(self.reader, self.store, self._clock)
                 await self._run_parts()

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,7 +19,16 @@ from monitor.daemon.station import Station
 from monitor.daemon.watch import Watch
 from monitor.detect.conditions import KINDS, Limits
 from monitor.detect.incidents import returning
-from monitor.detect.policy import alerts_of, plan, reminders, returning_alert, severity_of, silence_alert
+from monitor.detect.policy import (
+    alerts_of,
+    deadline_alerts,
+    plan,
+    reminders,
+    returning_alert,
+    severity_of,
+    silence_alert,
+)
+from monitor.events.record import RegulatoryEvent
 from monitor.exporter.exporter import Exporter
 from monitor.model.alert import Alert, AlertKind, Notice
 from monitor.model.outcome import Incident, IncidentUpdate, Outcome, Silence
@@ -36,7 +45,7 @@ HEARTBEAT_SECONDS: Final = 10.0  # the longest that one may take
 
 
 class Telling:
-    """Alerts of one daemon. `station` tells what is in use; `silences` which countries are silent."""
+    """Alerts of one daemon; `silences` tells which countries are silent, `events` which regulatory events are known."""
 
     def __init__(
         self,
@@ -47,6 +56,7 @@ class Telling:
         exporter: Exporter,
         memory: Memory,
         silences: Callable[[], Sequence[Silence]],
+        events: Callable[[], Mapping[str, RegulatoryEvent]],
     ) -> None:
         self._store = store
         self._reader = reader
@@ -54,6 +64,8 @@ class Telling:
         self._exporter = exporter
         self._memory = memory
         self._silences = silences
+        self._events = events
+        self._posted: set[str] = set()
         self._office = Office(store, reader, clock, exporter.attempted)
         kinds = [*KINDS, *(AlertKind(f"{kind}_end") for kind in KINDS)]
         self.watch = Watch(clock.now(), outbox_reader.latest_of(reader.ask, kinds).values())
@@ -123,8 +135,15 @@ class Telling:
         now, config = self._clock.now(), self._station.config
         alerts = self.watch.changes(self._station, self._silences(), limits_of(config.alerts), now)
         names = {name: written.name for name, written in config.platforms.items()}
-        due = reminders(tuple(self._memory.incidents.values()), self._office.policy, now, names)
-        if notices := (*self._planned(alerts), *due):
+        near = deadline_alerts(self._events(), config.alerts.conditions.deadlines, now)
+        due = (
+            *reminders(tuple(self._memory.incidents.values()), self._office.policy, now, names),
+            *self._planned(tuple(near)),
+        )
+        # What is due stays due; the outbox holds it once, and is not asked again and again.
+        fresh = [one for one in due if self._key(one) not in self._posted]
+        self._posted.update(self._key(one) for one in fresh)
+        if notices := (*self._planned(alerts), *fresh):
             self.told(self._store.post(notices))
         self._watch_storage(now, config)
         self._exporter.outbox(await asyncio.to_thread(outbox_reader.backlogs, self._reader.ask), now)
@@ -162,6 +181,10 @@ class Telling:
     def _planned(self, alerts: Sequence[Alert]) -> tuple[Notice, ...]:
         now = self._clock.now()
         return tuple(plan(one, self._office.policy, now) for one in alerts)
+
+    def _key(self, notice: Notice) -> str:
+        """Return what names an alert with those who are told: reminders of several routes may share a minute."""
+        return "+".join((notice.alert.name, *(one.channel for one in notice.planned)))
 
     def _name(self, platform: str) -> str | None:
         written = self._station.config.platforms.get(platform)

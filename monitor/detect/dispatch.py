@@ -77,7 +77,7 @@ def is_muted(alert: Alert, channel: str, mute: Mute, now: datetime) -> bool:
     if not mute.from_at <= now < mute.until or alert.kind in URGENT:
         return False
     asked = (
-        (mute.platforms, {alert.platform}),
+        (mute.platforms, {alert.platform, *alert.platforms}),
         (mute.countries, {alert.country}),
         (mute.vantages, set(alert.vantages)),
         (mute.channels, {channel}),

@@ -5,12 +5,14 @@ which is known only when it is sent (`dispatch.py`): so a route that wants two n
 was not told the beginning of.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta, tzinfo
 from typing import Final, Literal
 
 from monitor.detect.incidents import Returning
+from monitor.events.deadlines import DeadlineState, deadlines
+from monitor.events.record import RegulatoryEvent
 from monitor.model.alert import CLOSING, SEVERITIES, Alert, AlertKind, Mute, Notice, Planned, Severity
 from monitor.model.outcome import Incident, IncidentUpdate, Silence, UpdateKind
 from monitor.model.verdict import Confidence, Status, Verdict
@@ -120,7 +122,7 @@ def wants(route: Route, alert: Alert) -> bool:
     elif alert.kind not in route.kinds:
         return False
     about = (
-        (route.platforms, {alert.platform}),
+        (route.platforms, {alert.platform, *alert.platforms}),
         (route.countries, {alert.country}),
         (route.vantages, set(alert.vantages)),
     )
@@ -215,6 +217,34 @@ def silence_alert(silence: Silence, at: datetime) -> Alert:
         vantages=silence.vantages,
         since=silence.started_at,
     )
+
+
+def deadline_alerts(
+    events: Mapping[str, RegulatoryEvent], before_seconds: Collection[float], now: datetime
+) -> Iterator[Alert]:
+    """Yield the deadlines that come near, each numbered by how long before it is told.
+
+    Of several times before a deadline only the nearest counts, so that a daemon started late tells it once.
+    """
+    for due in deadlines(events, now):
+        if due.state is not DeadlineState.PENDING:
+            continue
+        left = (due.interval.latest - now).total_seconds()
+        before = min((one for one in before_seconds if left <= one), default=None)
+        event = events.get(due.event)
+        if before is None or event is None:
+            continue
+        yield Alert(
+            subject=f"deadline:{due.event}/{due.obligation}",
+            kind=AlertKind.DEADLINE,
+            sequence=int(before),
+            at=now,
+            severity=severity_of(AlertKind.DEADLINE, None),
+            platforms=due.platforms,
+            country=next(iter(event.countries), None),
+            why=f"{due.what} ({event.name})",
+            until=due.interval.latest,
+        )
 
 
 def severity_of(kind: AlertKind, status: Status | None) -> Severity:

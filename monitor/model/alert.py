@@ -89,6 +89,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     severity: Severity
     platform: str | None = None
+    platforms: tuple[str, ...] = ()  # of a deadline that concerns several
     platform_name: str | None = None  # what people call it
     country: str | None = None
     status: Status | None = None

@@ -6,11 +6,22 @@ import msgspec
 import pytest
 
 from monitor.detect.incidents import Returning
-from monitor.detect.policy import Policy, Quiet, Route, alerts_of, plan, reminders, returning_alert, wants
+from monitor.detect.policy import (
+    Policy,
+    Quiet,
+    Route,
+    alerts_of,
+    deadline_alerts,
+    plan,
+    reminders,
+    returning_alert,
+    wants,
+)
 from monitor.model.alert import Alert, AlertKind, Severity
 from monitor.model.outcome import IncidentUpdate, Member, UpdateKind
 from monitor.model.verdict import Confidence, Status
 from tests.alerts.samples import CMPAK, INCIDENT, NOW, PTCL, alert
+from tests.fakes.events import BLOCK
 
 ON_TWO = msgspec.structs.replace(
     INCIDENT,
@@ -114,3 +125,19 @@ def test_quiet_hours_reach_over_midnight_in_their_own_zone(local: str, ends: str
     now = datetime.fromisoformat(local).replace(tzinfo=zone).astimezone(UTC)
     expected = datetime.fromisoformat(ends).replace(tzinfo=zone) if ends else None
     assert quiet.ends_at(now) == expected
+
+
+def test_a_deadline_is_told_once_for_each_time_before_it_and_the_nearest_counts() -> None:
+    week, day = 7 * 86_400.0, 86_400.0
+
+    def names(written: str) -> list[str]:
+        now = datetime.fromisoformat(written)
+        return [one.name for one in deadline_alerts({BLOCK.id: BLOCK}, (week, day), now)]
+
+    # Due by the end of 1 December in Karachi.
+    assert names("2026-11-24T18:59Z") == []
+    assert (
+        names("2026-11-24T19:00Z") == names("2026-11-30T18:59Z") == ["deadline:x-block-2026/register/deadline/604800"]
+    )
+    assert names("2026-11-30T19:00Z") == ["deadline:x-block-2026/register/deadline/86400"]
+    assert names("2026-12-02T00:00Z") == []
