@@ -56,13 +56,18 @@ class Office:
         )
 
     async def use(self, config: Configuration) -> None:
-        """Work with a configuration from now on; channels are left alone where nothing about alerts changed."""
+        """Work with a configuration from now on; channels are left alone where nothing about alerts changed.
+
+        Raises OSError or ValueError if a channel cannot be built; then all stays as it was.
+        """
         if config.alerts == self._config:
             return
+        # Built before anything changes: what cannot be built, as with a file of certificates that holds none, raises.
+        rules = rules_of(config.alerts)
+        lines = [line_of(name, one, rules) for name, one in config.alerts.channels.items()]
         self._config, self.policy = config.alerts, policy_of(config.alerts)
         self._writer = Writer(config.alerts.templates)
-        rules = rules_of(config.alerts)
-        await self._sender.use([line_of(name, one, rules) for name, one in config.alerts.channels.items()])
+        await self._sender.use(lines)
 
     def wake(self) -> None:
         """Look at the outbox now."""

@@ -186,12 +186,12 @@ class Daemon:
             if fixed := needs_restart(self.station.config, config):
                 return self._refuse(f"{', '.join(fixed)} can only change with a restart")
             station = self._build(config, fingerprints, self.station)
+            await self._telling.use(station)
         except (ConfigError, ValueError, OSError) as error:
             return self._refuse(str(error))
         before, self.station, self.calendar = self.station, station, calendar
         await before.pipeline.close()
         self._put_in_use(before)
-        await self._telling.use(station)
         gone = [vantage for name, vantage in before.vantages.items() if station.vantages.get(name) is not vantage]
         for vantage in gone:
             self._closings.add(closing := asyncio.create_task(self._close_later(vantage)))

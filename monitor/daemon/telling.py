@@ -74,9 +74,9 @@ class Telling:
         self._station: Station
 
     async def use(self, station: Station) -> None:
-        """Tell by a configuration from now on."""
-        self._station = station
+        """Tell by a configuration from now on; raises OSError or ValueError, and changes nothing, if that fails."""
         await self._office.use(station.config)
+        self._station = station
 
     async def close(self) -> None:
         """End sending; what waits is sent after the next start."""

@@ -21,8 +21,16 @@ def hook() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory, hook: Receiver) -> Iterator[Daemon]:
+def heart() -> Iterator[Receiver]:
+    with receiver() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory, hook: Receiver, heart: Receiver) -> Iterator[Daemon]:
     """Run a daemon that knows of one blocked platform, muted but for what was found at the first look."""
+    folder = tmp_path_factory.mktemp("alerts")
+    (folder / "heart").write_text(f"{heart.url}/a-secret")
     with Lab() as lab:
         lab.site("switched.lab.test")
         alerts = {
@@ -30,9 +38,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, hook: Receiver) -> Iterator
             "routes": {"all": {"channels": "hook", "kinds": ["found", "end", "storage", "storage_end", "vantage"]}},
             "group": 0,
             "conditions": {"storage": "1s"},
+            "heartbeat": {"address_file": str(folder / "heart"), "interval": "10s"},
         }
         lab.censor("switched.lab.test", Cut.RESET)
-        folder = tmp_path_factory.mktemp("alerts")
         config = configuration(
             lab, folder, {"switched": lab.url("switched.lab.test")}, interval_seconds=1, alerts=alerts
         )
@@ -58,6 +66,13 @@ def test_deliveries_and_their_attempts_are_shown_by_command_and_api(daemon: Daem
     assert (sent["state"], sent["attempts"][0]["detail"]) == ("delivered", "HTTP 204")
     assert "HTTP 204" in daemon.command("alerts", "list")
     assert daemon.get("/api/v1/alerts", params={"state": "lost"}).status_code == 400
+
+
+def test_the_heart_beats_and_nobody_learns_where(daemon: Daemon, heart: Receiver) -> None:
+    heart.says(500)
+    (first, *_) = heart.wait_for(2)
+    assert first.path == "/hook/a-secret"
+    assert "a-secret" not in daemon.log.read_text()
 
 
 def test_a_test_says_what_the_other_side_answered(daemon: Daemon, hook: Receiver) -> None:
