@@ -154,12 +154,10 @@ def event_sentences(
             continue
         edge = Edge.END if alert.kind is AlertKind.END else Edge.START
         earliest, latest = interval_of(known.get(alert.subject), edge, alert)
-        if latest is None:
+        if earliest is None or latest is None:
             continue
         platform, country = alert.incident.platform, alert.incident.country
-        near = outbox_reader.events_near(
-            reader.ask, platform, country, earliest=earliest or latest, latest=latest, window=WINDOW
-        )
+        near = outbox_reader.events_near(reader.ask, platform, country, earliest=earliest, latest=latest, window=WINDOW)
         said[alert.subject] = sentences(earliest, latest, near)
     return said
 

@@ -17,6 +17,7 @@ _LONGEST_NAME: Final = 60
 _LONGEST_SENTENCE: Final = 600
 _MOST_NETWORKS: Final = 20
 LATE: Final = timedelta(minutes=5)
+_SAME: Final = timedelta(seconds=1)  # the tables keep milliseconds
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Story:
     first_bad: Moment | None
     is_before_first: bool
     duration: str
-    event_sentences: tuple[str, ...]
+    event_sentences: tuple[str, ...] | None  # None: not compared, since it is not dated
     rounds: int
     returning: tuple[str, ...]
     vantages: tuple[str, ...]
@@ -140,9 +141,9 @@ def story(alert: Alert, background: Background) -> Story:
         first_bad=moment(first_bad),
         is_before_first=incident is not None and incident.started_after is None and edge is Edge.START,
         duration=duration(over_at - began_at) if began_at and over_at > began_at else "",
-        event_sentences=tuple(
-            clean(one, _LONGEST_SENTENCE) for one in background.event_sentences.get(alert.subject, ())
-        ),
+        event_sentences=None
+        if (said := background.event_sentences.get(alert.subject)) is None
+        else tuple(clean(one, _LONGEST_SENTENCE) for one in said),
         rounds=max((one.onset.rounds for one in detail.edges if one.onset), default=0) if detail else 0,
         returning=tuple(sorted({one.member.target for one in detail.returning})) if detail else (),
         vantages=alert.vantages,
@@ -200,20 +201,21 @@ def _where(
 
 
 def interval_of(detail: IncidentDetail | None, edge: Edge, alert: Alert) -> tuple[datetime | None, datetime | None]:
-    """Return the hull of the dated edges up to the alert, or the rounds around the change where none is dated yet."""
+    """Return the hull of the dated edges up to an alert; (None, None) while none is dated.
+
+    The rounds around a change are no interval of it: they are shown beside it, as evidence.
+    """
     onsets = [one.onset for one in _edges(detail, edge, alert) if one.onset and one.onset.dating is not Dating.UNDATED]
     latest = [one.latest for one in onsets if one.latest]
     earliest = [one.earliest for one in onsets]
-    if latest:
-        known = [one for one in earliest if one]
-        return (min(known) if len(known) == len(earliest) else None), max(latest)
-    incident = alert.incident
-    if incident is None or edge is Edge.END:
+    known = [one for one in earliest if one]
+    if not latest:
         return None, None
-    return incident.started_after, incident.started_before
+    return (min(known) if len(known) == len(earliest) else None), max(latest)
 
 
 def _raw(detail: IncidentDetail | None, edge: Edge, alert: Alert) -> tuple[datetime | None, datetime | None]:
+    """Return the rounds around the change, the last of the old state and the first of the new."""
     edges = _edges(detail, edge, alert)
     if edges:
         return edges[0].last_before_at, edges[0].first_after_at
@@ -224,7 +226,11 @@ def _raw(detail: IncidentDetail | None, edge: Edge, alert: Alert) -> tuple[datet
 
 
 def _edges(detail: IncidentDetail | None, edge: Edge, alert: Alert) -> Sequence[DatedEdge]:
-    """Return what had been confirmed when the alert was written, of one edge."""
-    is_end = edge is Edge.END
+    """Return what had been confirmed when the alert was written, of one edge.
+
+    Which edge it is only its onset tells, so one that was not dated yet must be what the alert itself tells of.
+    """
     found = [one for one in detail.edges if one.confirmed_at <= alert.at] if detail else []
-    return [one for one in found if one.onset is None or (one.onset.edge is Edge.END) is is_end]
+    return [
+        one for one in found if (alert.at - one.confirmed_at < _SAME if one.onset is None else one.onset.edge is edge)
+    ]

@@ -11,7 +11,10 @@ from monitor.alerts.channel import Message
 from monitor.alerts.story import Background, clean, duration
 from monitor.alerts.writer import SHIPPED, TEMPLATES, Writer, country_names, country_zones
 from monitor.model.alert import AlertKind
+from monitor.model.onset import Dating, Edge, Onset
 from monitor.model.outcome import IncidentUpdate, UpdateKind
+from monitor.store.incident_detail import IncidentDetail
+from monitor.store.reader import DatedEdge
 from tests.alerts.samples import INCIDENT, NOW, PTCL, alert, delivery
 
 ABOUT_INCIDENTS = {one.value for one in UpdateKind} | {"reminder", "retraction", "returning"}
@@ -49,25 +52,51 @@ def test_every_kind_has_words_in_every_language_and_form(kind: AlertKind, form: 
         assert forbidden not in one.headline
 
 
-def test_the_beginning_of_an_incident_says_what_where_how_since_when_and_what_is_not_known() -> None:
-    update = IncidentUpdate(
-        incident=INCIDENT.id, sequence=1, kind=UpdateKind.START, at=NOW, member=INCIDENT.members[0], network="PTCL",
-        status=INCIDENT.status, mechanisms=INCIDENT.mechanisms,
+def dated(dating: Dating = Dating.DATED) -> IncidentDetail:
+    """Return an incident whose beginning has been dated."""
+    onset = Onset(
+        edge=Edge.START, dating=dating, earliest=None if dating is Dating.BEFORE else NOW - timedelta(minutes=4),
+        latest=NOW - timedelta(minutes=2), log_support=20, rounds=412, window_start=NOW, window_end=NOW,
+        computed_at=NOW, is_final=False,
     )  # fmt: skip
-    assert message(alert(update=update), event_sentences=EVENT).text == (
+    edge = DatedEdge(
+        incident=INCIDENT.id, member=INCIDENT.members[0], network="PTCL", confirmed_at=NOW,
+        last_before_at=INCIDENT.started_after, first_after_at=INCIDENT.started_before, onset=onset,
+    )  # fmt: skip
+    fields = {name: getattr(INCIDENT, name) for name in INCIDENT.__struct_fields__}
+    return IncidentDetail(**fields, extent="on 1 of 3 networks measured", edges=(edge,))
+
+
+UPDATE = IncidentUpdate(
+    incident=INCIDENT.id, sequence=1, kind=UpdateKind.START, at=NOW, member=INCIDENT.members[0], network="PTCL",
+    status=INCIDENT.status, mechanisms=INCIDENT.mechanisms,
+)  # fmt: skip
+
+
+def test_the_beginning_of_an_incident_says_what_where_how_since_when_and_what_is_not_known() -> None:
+    one = message(alert(update=UPDATE), details={INCIDENT.id: dated()}, event_sentences=EVENT)
+    assert one.text == (
         """\
 [start] X blocked on 1 of 3 networks measured in Pakistan (confirmed)
 
 The connection is cut only when it asks for x.com; another name passes.
 
 How:  PTCL (AS17557): the TLS handshake is reset, tied to the server name [tls.reset.sni], confirmed
-Since: between 2026-11-22 17:57 and 2026-11-22 17:58 UTC (2026-11-22 22:57\u20132026-11-22 22:58 Pakistan time)
+Since: between 2026-11-22 17:56 and 2026-11-22 17:58 UTC (2026-11-22 22:56\u20132026-11-22 22:58 Pakistan time)
        last accessible 2026-11-22 17:57, first failing 2026-11-22 17:58 UTC
 Event: coincides with "X blocked in Pakistan"; lag +1 h to +2 h. Coincidence is not cause.
 Not known: networks without a vantage.
+Based on 412 rounds.
 https://m.example/
 Incident x-pk-20261122, message 1"""
     )
+
+
+def test_what_is_not_dated_yet_shows_its_rounds_and_is_compared_with_no_event() -> None:
+    text = message(alert(update=UPDATE)).text
+    assert "Since: not dated yet\n       last accessible 2026-11-22 17:57, first failing 2026-11-22 17:58 UTC" in text
+    assert "Event: not compared" in text
+    assert "no regulatory event" not in text
 
 
 def test_with_one_network_measured_nothing_is_said_of_a_country() -> None:
@@ -75,7 +104,8 @@ def test_with_one_network_measured_nothing_is_said_of_a_country() -> None:
     text = message(alert(incident=alone)).text
     assert "X blocked on the one network measured in Pakistan" in text
     assert "only one network is measured" in text
-    assert "no regulatory event on file within 48 hours" in text
+    said = message(alert(incident=alone), event_sentences={INCIDENT.id: ()}).text
+    assert "no regulatory event on file within 48 hours" in said
 
 
 def test_what_began_unmeasured_says_so() -> None:

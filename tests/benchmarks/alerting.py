@@ -36,7 +36,7 @@ def main() -> None:
             "flapping": {"changes": 0},
         }
         # Clearing is made quick, so that the next repetition can begin; it plays no part in the delay.
-        detection = {"clearing_interval": 1}
+        detection = {"clearing_interval": 1, "budget": 200}
         config = configuration(
             lab, Path(folder), {"switched": lab.url(NAME)}, interval_seconds=options.interval, alerts=alerts,
             detection=detection, defaults={"timeouts": {"total": min(15.0, options.interval)} | dict.fromkeys(
