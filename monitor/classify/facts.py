@@ -469,7 +469,7 @@ class Facts:
                 for one in hop.endpoints
                 if one.failure is not None and not self._is_slow(one) and not self._is_expected(hop, one)
             )
-            if not http3.is_dead_at_control(self, hop):
+            if hop.quic and not http3.is_dead_at_control(self, hop):
                 found.update(f"{hop.index}:quic:{outcome_of(one)}" for one in hop.quic if outcome_of(one) is not None)
         end = self.routine.end
         where = f"{end.hop.index}:{end.layer}"
