@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 import msgspec
 from rich.table import Table
+from rich.text import Text
 
+from monitor.alerts.story import clean
 from monitor.cli._options import config_option
 from monitor.cli._reading import stored
 from monitor.cli._rendering import console, instant
@@ -26,6 +28,14 @@ from monitor.store.store import Store
 _LONGEST = timedelta(days=366)
 
 
+def _whoever() -> str:
+    """Return who asks, as far as the system knows."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may know no name
+        return "unknown"
+
+
 @click.group()
 def command() -> None:
     """Be told nothing about something for a time. Measuring goes on, and what happens stays in the record."""
@@ -34,7 +44,7 @@ def command() -> None:
 @command.command()
 @config_option
 @click.option("--why", required=True, help="The reason.")
-@click.option("--author", default=getpass.getuser, show_default="who you are", help="Who asks for it.")
+@click.option("--author", default=_whoever, show_default="who you are", help="Who asks for it.")
 @click.option("--for", "length", metavar="TIME", help="How long, such as 2h.")
 @click.option("--until", type=INSTANT, help="Until when.")
 @click.option("--platform", "platforms", multiple=True, metavar="ID", help="Only about this platform.")
@@ -107,9 +117,8 @@ def list_(*, config_path: Path, is_all: bool, as_json: bool) -> None:
     table = Table("id", "what", "from", "until", "author", "why", box=None, pad_edge=False)
     for one in found:
         what = [*one.platforms, *one.countries, *one.vantages, *one.channels, *one.subjects]
-        table.add_row(
-            str(one.id), " ".join(what) or "everything", instant(one.from_at), instant(one.until), one.author, one.why
-        )
+        words = (Text(clean(text, 200)) for text in (one.author, one.why))
+        table.add_row(str(one.id), " ".join(what) or "everything", instant(one.from_at), instant(one.until), *words)
     console().print(table)
 
 

@@ -202,6 +202,22 @@ def test_five_hundred_at_once_are_one_message_and_a_repeat_of_it_is_the_same(pos
     assert taken.json["headline"].startswith("[500 messages]")
 
 
+def test_what_stands_is_what_was_told_to_have_begun_and_has_not_ended(post: Post, hook: Receiver) -> None:
+    def standing() -> list[str]:
+        return [one.name for one in outbox_reader.standing(post.reader.ask, "desk")]
+
+    other = incident("other")
+    post.write(alert(), other)
+    assert standing() == []
+    post.send_until(lambda: post.states() == ["delivered"] * 2, desk=hook.url)
+    post.write(alert(AlertKind.SPREAD, 2))
+    assert standing() == [other.name, "x-pk-20261122/spread/2"]
+    post.write(alert(AlertKind.END, 3))
+    assert standing() == [other.name]
+    post.write(msgspec.structs.replace(other, kind=AlertKind.RETRACTION))
+    assert standing() == []
+
+
 def test_an_alert_that_is_written_again_is_not_told_again(post: Post, hook: Receiver) -> None:
     post.write(alert())
     post.send_until(lambda: post.states() == ["delivered"], desk=hook.url)
