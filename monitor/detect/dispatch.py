@@ -198,6 +198,8 @@ class _Sorting:
         """Let a message wait; what follows it waits too."""
         if until <= self._now:
             return False
+        # As the tables keep it, so that what waits already is not written again.
+        until = until.replace(microsecond=until.microsecond // 1000 * 1000)
         if (one.due_at, one.last_outcome) != (until, why):
             self._shifts.append(Shift(one.id, DeliveryState.PENDING, until, why))
         self._times.append(until)

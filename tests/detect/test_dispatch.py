@@ -170,6 +170,15 @@ def test_a_place_that_changes_too_often_is_quiet_until_it_is_steady_and_then_tel
     assert sent(next_step(Outbox((held,), sent=told, told=known), rules, steady)) == [5]
 
 
+def test_what_waits_already_is_not_written_again() -> None:
+    rules = Rules(group_seconds=0, digest=0, flap_changes=1, flap_seconds=3600, steady_seconds=600)
+    late = delivery(2, alert(AlertKind.SPREAD, 2, at=LATER + timedelta(microseconds=1234)))
+    outbox = Outbox((late,), sent=[delivered(START, NOW)], told=frozenset({INCIDENT.id}))
+    (shift,) = next_step(outbox, rules, LATER).shifts
+    held = msgspec.structs.replace(late, due_at=shift.due_at, last_outcome=shift.why)
+    assert next_step(Outbox((held,), sent=outbox.sent, told=outbox.told), rules, LATER).shifts == ()
+
+
 def test_an_end_that_somebody_waits_for_is_never_damped_away() -> None:
     rules = Rules(group_seconds=0, digest=0, flap_changes=1, flap_seconds=3600, steady_seconds=600)
     end = delivery(2, alert(AlertKind.END, 2, at=LATER))

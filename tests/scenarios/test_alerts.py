@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.lab import Cut, Lab
+from monitor.lab import Cut, Lab, Line
 from tests.alerts.receivers import Receiver, receiver
 from tests.scenarios.daemon import Daemon, configuration
 
@@ -67,3 +67,24 @@ def test_a_block_and_its_end_are_told_once_with_evidence_also_when_the_end_came_
     signed = f"{time.removeprefix('t=')}.".encode() + start.body
     assert hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest() == proof
     assert SECRET not in daemon.log.read_text()
+
+
+def test_our_own_line_is_told_once_as_that_and_no_platform_is_blamed(lab: Lab, hook: Receiver, tmp_path: Path) -> None:
+    names = [f"site{number}" for number in range(4)]
+    for name in names:
+        lab.site(f"{name}.lab.test")
+    targets = {name: lab.url(f"{name}.lab.test") for name in names}
+    section = alerts(tmp_path, hook, conditions={"vantage": "1s"})
+    daemon = Daemon(configuration(lab, tmp_path, targets, interval_seconds=2, alerts=section))
+    with daemon.running():
+        daemon.wait_for(lambda: set(daemon.rows("SELECT state FROM detector")) == {"accessible"})
+        lab.line(Line.OFFLINE)
+        daemon.wait_for(lambda: hook.kinds == ["vantage"])
+    # A restart while it lasts tells it no second time, and its end is told.
+    with daemon.running():
+        daemon.wait_for(lambda: ("inconclusive", "vantage_offline") in daemon.verdicts("site0")[-1:])
+        lab.line(Line.ONLINE)
+        daemon.wait_for(lambda: "vantage_end" in hook.kinds)
+    assert hook.kinds == ["vantage", "vantage_end"]
+    assert "Vantage here is out of order: its line is down" in hook.taken[0].json["headline"]
+    assert daemon.count("incident") == 0
