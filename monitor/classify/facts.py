@@ -148,9 +148,14 @@ class Facts:
         # unless its name was shown to set it off, which holds wherever the name leads.
         if any(one.trigger in {"sni", "host"} for one in earlier.differences):
             return earlier
-        failed = {one.address for one in self.routine.end.hop.endpoints if one.failure is not None}
-        tried = {one.address for one in earlier.measurement.observations if isinstance(one, Endpoint)}
-        return earlier if not failed or failed & tried else None
+        end = self.routine.end
+        failed = {one.address for one in end.hop.endpoints if one.failure is not None and step_of(one) is end.layer}
+        failed_then = {
+            one.address
+            for one in earlier.measurement.observations
+            if isinstance(one, Endpoint) and one.failure is not None and step_of(one) is end.layer
+        }
+        return earlier if not failed or failed & failed_then else None
 
     @cached_property
     def evidence(self) -> tuple[Observation, ...]:

@@ -1322,6 +1322,17 @@ def _() -> tuple[Scene, Context]:
     return here, judged_with(there, isolation=earlier.done(is_deep=True), has_retries=True)
 
 
+@story(
+    "address-that-still-worked-at-the-deep-run", "insufficient", "inconclusive", reason="insufficient_data"
+)
+def _() -> tuple[Scene, Context]:
+    earlier = reset_in_tls().at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    earlier.at(Purpose.OTHER_ADDRESS).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE)
+    here = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE, "connection_reset")
+    there = control_https().at(Purpose.CONTROL_CHECK).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE)
+    return here, judged_with(there, isolation=earlier.done(is_deep=True), has_retries=True)
+
+
 # A resolver's lie that leads to a dead foreign address, where no database tells whose it is.
 
 DEAD: Final = "185.60.216.35"

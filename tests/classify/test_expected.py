@@ -114,6 +114,13 @@ def test_symptom_that_went_away_when_tried_again_is_isolated_anew() -> None:
     assert is_unexpected(reset_in_tls().done(), judged_with(isolation=earlier))
 
 
+def test_an_address_that_worked_when_another_was_looked_into_is_isolated_when_it_fails_too() -> None:
+    earlier = reset_in_tls().at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    earlier.at(Purpose.OTHER_ADDRESS).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE)
+    here = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE, "connection_reset")
+    assert is_unexpected(here.done(), judged_with(isolation=earlier.done(is_deep=True)))
+
+
 def test_symptom_is_the_same_for_another_address_and_a_later_timeout() -> None:
     first = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="generic_timeout_error")
     second = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE).tcp(OTHER_NODE, failure="timed_out")
