@@ -176,11 +176,15 @@ class Pipeline:
         facts = Facts(run.recording.measurement, run.context)
         if deep or facts.symptom:
             unexpected = is_unexpected(run.recording.measurement, run.context)
-            # A name that leads to a new address every minute would be isolated anew every time.
-            may_deepen = deep or self._memory.may_deepen((target.name, vantage.info.name), self._clock.now())
-            if run.is_ready and (deep or unexpected) and may_deepen:
-                await self._deepen(run, self.request(target, vantage), vantage)
-                if in_series:
+            # A name that leads to a new address every minute would be isolated anew every time; what failed is tried
+            # again even so, since a single look tells no block from a lost packet.
+            series, now = (target.name, vantage.info.name), self._clock.now()
+            may_deepen = deep or self._memory.may_deepen(series, now)
+            if run.is_ready and (deep or unexpected):
+                if may_deepen:
+                    self._memory.deepened(series, now)
+                await self._deepen(run, self.request(target, vantage), vantage, is_whole=may_deepen)
+                if in_series and may_deepen:
                     self._look_later(run, target, vantage, interval_seconds)
             elif run.is_ready:
                 # The isolation of an earlier round stands; whose the addresses are, the control is asked in every one.
@@ -320,9 +324,10 @@ class Pipeline:
             fault=fault,
         )
 
-    async def _deepen(self, run: Round, request: Request, vantage: Vantage) -> None:
+    async def _deepen(self, run: Round, request: Request, vantage: Vantage, *, is_whole: bool) -> None:
         """Gather fresh controls and follow-ups until the questions are answered or the time is up.
 
+        One that is not whole only tries again what failed, and is no deep run.
         The wait for a slot counts too: a minute after the round began it is over, whatever was seen.
         """
         deep_request = msgspec.structs.replace(request, limits=self._settings.deep_limits)
@@ -331,6 +336,7 @@ class Pipeline:
                 _, settings = await asyncio.gather(
                     self._ask_controls(run, deep_request), self._follow_up_settings(deep_request, vantage)
                 )
+                settings = settings and msgspec.structs.replace(settings, is_whole=is_whole)
                 while settings and (wanted := follow_ups(run.recording.measurement, run.context, settings)):
                     limits = msgspec.structs.replace(
                         deep_request.limits, total_seconds=max(0.0, self._left(run) - LAST_SECONDS)
@@ -340,7 +346,7 @@ class Pipeline:
                     if not answer.measurement.observations:
                         break  # a vantage that cannot look this way would be asked for ever
                     self._count_transfers(answer, vantage)
-                    run.recording = joined(run.recording, answer)
+                    run.recording = joined(run.recording, answer, is_deep=is_whole)
                     run.context = msgspec.structs.replace(
                         run.context,
                         bodies=bodies_of(run.recording),
@@ -371,7 +377,13 @@ class Pipeline:
                 fresh = await self._controls.extended(request, checks, run.controls_since)
         except TimeoutError:
             fresh = self._controls.known(request.target, run.controls_since)
-        run.context = msgspec.structs.replace(run.context, controls=merged(fresh))
+        # A node of the control's that nobody knew before is of some network, too; so are those of the isolating run.
+        isolation = (run.context.isolation,) if run.context.isolation else ()
+        run.context = msgspec.structs.replace(
+            run.context,
+            controls=merged(fresh),
+            asn_of=self._numbers(run.recording.measurement, *fresh, *isolation),
+        )
         run.control_ids = ids_of(fresh)
 
     async def _follow_up_settings(self, request: Request, vantage: Vantage) -> FollowUpSettings | None:
@@ -595,11 +607,11 @@ def merged(controls: tuple[Measurement, ...]) -> tuple[Measurement, ...]:
     return tuple(by_vantage.values())
 
 
-def joined(recording: Recording, follow_up: Recording) -> Recording:
-    """Return the recording with the observations and evidence of a follow-up added: one measurement, now deep."""
+def joined(recording: Recording, follow_up: Recording, *, is_deep: bool = True) -> Recording:
+    """Return the recording with the observations and evidence of a follow-up added: one measurement."""
     measurement = _joined(recording.measurement, follow_up.measurement)
     return Recording(
-        measurement=msgspec.structs.replace(measurement, is_deep=True),
+        measurement=msgspec.structs.replace(measurement, is_deep=is_deep),
         evidence=(*recording.evidence, *follow_up.evidence),
     )
 

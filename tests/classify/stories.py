@@ -1322,9 +1322,7 @@ def _() -> tuple[Scene, Context]:
     return here, judged_with(there, isolation=earlier.done(is_deep=True), has_retries=True)
 
 
-@story(
-    "address-that-still-worked-at-the-deep-run", "insufficient", "inconclusive", reason="insufficient_data"
-)
+@story("address-that-still-worked-at-the-deep-run", "insufficient", "inconclusive", reason="insufficient_data")
 def _() -> tuple[Scene, Context]:
     earlier = reset_in_tls().at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
     earlier.at(Purpose.OTHER_ADDRESS).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import msgspec
 
+from monitor.classify.context import Context
 from monitor.daemon.control_book import ControlBook
 from monitor.daemon.memory import Memory
 from monitor.daemon.pipeline import Look, Pipeline, Settings
@@ -203,3 +204,29 @@ def test_a_control_that_can_no_longer_be_asked_does_not_decide_by_what_it_saw_be
     assert outcome.verdict is not None
     assert (outcome.verdict.status, outcome.verdict.reason) == (Status.INCONCLUSIVE, Reason.NO_CONTROL)
     assert outcome.control_ids == ()
+
+
+def test_the_networks_of_what_the_control_sees_anew_are_known_too(tmp_path: Path) -> None:
+    write_mmdb(
+        tmp_path / "geo.mmdb",
+        {
+            "162.159.140.0/24": {"autonomous_system_number": 13335, "country": {"iso_code": "US"}},
+            "198.51.100.0/24": {"autonomous_system_number": 13335, "country": {"iso_code": "US"}},
+        },
+    )
+    node = "198.51.100.7"  # of the same operator; who knows only the node of before takes ours for a stranger's
+    answer = msgspec.structs.replace(DNS, answers=(DnsAnswer(type="A", value=node),))
+    moved = recording(answer, *(msgspec.structs.replace(one, address=node) for one in (TCP, TLS, HTTP)))
+    clock = HandClock()
+    here = ScriptedVantage("here", clock, [recording(), failing()])
+    control = ScriptedVantage("control", clock, [recording(), moved], role=Role.CONTROL)
+    bench = Bench(clock, here, control, AsnTable(tmp_path / "geo.mmdb"))
+
+    async def before_and_after() -> Outcome:
+        await bench.round()
+        clock.seconds += 20.0
+        return await bench.round()
+
+    outcome = asyncio.run(before_and_after())
+    known = msgspec.json.decode(outcome.circumstances or "", type=Context).asn_of
+    assert known == {"162.159.140.229": 13335, node: 13335}
