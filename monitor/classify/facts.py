@@ -144,6 +144,8 @@ class Facts:
         earlier = Facts(self.context.isolation, msgspec.structs.replace(self.context, isolation=None))
         if earlier.symptom != self.symptom or earlier.is_transient:
             return None
+        if earlier.routine.end.hop.place != self.routine.end.hop.place:
+            return None  # a redirect led elsewhere, to another name
         # What was shown at one address says nothing of another, so a name that leads elsewhere now is isolated anew;
         # unless its name was shown to set it off, which holds wherever the name leads.
         if any(one.trigger in {"sni", "host"} for one in earlier.differences):
@@ -370,9 +372,9 @@ class Facts:
         return connections.differences(self)
 
     @cached_property
-    def substituted(self) -> Mechanism | None:
-        """The substitution of a certificate where the path ended: a control saw a genuine one at the same address."""
-        return connections.substituted(self)
+    def substitutes(self) -> tuple[TlsObservation, ...]:
+        """Handshakes where the path ended with another certificate than the genuine one a control saw there."""
+        return connections.substitutes(self)
 
     # --- HTTP/3 and throughput
 

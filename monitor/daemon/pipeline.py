@@ -603,21 +603,23 @@ def merged(controls: tuple[Measurement, ...]) -> tuple[Measurement, ...]:
     by_vantage: dict[str, Measurement] = {}
     for one in controls:
         first = by_vantage.get(one.vantage)
-        by_vantage[one.vantage] = one if first is None else _joined(first, one)
+        by_vantage[one.vantage] = one if first is None else _joined(first, one, 0.0)
     return tuple(by_vantage.values())
 
 
 def joined(recording: Recording, follow_up: Recording, *, is_deep: bool = True) -> Recording:
     """Return the recording with the observations and evidence of a follow-up added: one measurement."""
-    measurement = _joined(recording.measurement, follow_up.measurement)
+    first = recording.measurement
+    measurement = _joined(first, follow_up.measurement, first.elapsed_seconds)
     return Recording(
         measurement=msgspec.structs.replace(measurement, is_deep=is_deep),
         evidence=(*recording.evidence, *follow_up.evidence),
     )
 
 
-def _joined(first: Measurement, later: Measurement) -> Measurement:
-    offset = (later.started_at - first.started_at).total_seconds()
+def _joined(first: Measurement, later: Measurement, least_seconds: float) -> Measurement:
+    """Join two; the later began so long after the first at least, whatever a clock says that was set back meanwhile."""
+    offset = max(least_seconds, (later.started_at - first.started_at).total_seconds())
     moved = tuple(
         msgspec.structs.replace(one, started_seconds=round(one.started_seconds + offset, 6))
         for one in later.observations

@@ -536,6 +536,15 @@ def _() -> tuple[Scene, Context]:
     return here, judged_with(control_https())
 
 
+@story(
+    "good-certificate-of-another-name", "certificate_substituted", "blocked", "likely", "tls.certificate_substituted"
+)
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN)
+    here.tls(ORIGIN, EXAMPLE, "ssl_invalid_hostname", leaf="of-the-node", covers=False)
+    return here, judged_with(control_https())
+
+
 @story("certificate-not-seen-by-the-control", "insufficient", "inconclusive", reason="insufficient_data")
 def _() -> tuple[Scene, Context]:
     here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN)

@@ -1,4 +1,5 @@
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -6,7 +7,7 @@ import msgspec
 from monitor.classify.context import Context
 from monitor.daemon.control_book import ControlBook
 from monitor.daemon.memory import Memory
-from monitor.daemon.pipeline import Look, Pipeline, Settings
+from monitor.daemon.pipeline import Look, Pipeline, Settings, joined
 from monitor.daemon.sanity_book import SanityBook
 from monitor.model.measurement import Limits, Recording, Request
 from monitor.model.observation import DnsAnswer
@@ -230,3 +231,12 @@ def test_the_networks_of_what_the_control_sees_anew_are_known_too(tmp_path: Path
     outcome = asyncio.run(before_and_after())
     known = msgspec.json.decode(outcome.circumstances or "", type=Context).asn_of
     assert known == {"162.159.140.229": 13335, node: 13335}
+
+
+def test_a_clock_that_is_set_back_during_a_round_leaves_its_looks_in_their_order() -> None:
+    first = recording()
+    early = msgspec.structs.replace(first.measurement, started_at=first.measurement.started_at - timedelta(hours=1))
+    whole = joined(first, msgspec.structs.replace(first, measurement=early)).measurement
+    assert whole.elapsed_seconds == 2 * first.measurement.elapsed_seconds
+    again = whole.observations[len(first.measurement.observations) :]
+    assert min(one.started_seconds for one in again) >= first.measurement.elapsed_seconds

@@ -67,7 +67,7 @@ def test_an_incident_that_was_open_then_is_open_still_and_the_detector_goes_on(p
     member = Member("dropped", "here", 135407)
     with Reader(path) as reader:
         (incident,) = reader.open_incidents()
-        (detail,) = details(reader, [incident])
+        assert len(details(reader, [incident])) == 1
         assert incident.members == (member,)
         memory = Memory()
         memory.recall(reader, [("dropped", "here")], incident.opened_at + timedelta(minutes=5), {})
