@@ -9,7 +9,7 @@ What is unexpected, which follow-ups to run and what it all means is decided by 
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -26,7 +26,7 @@ from monitor.classify.redraw import circumstances
 from monitor.classify.verdict import verdict_on
 from monitor.config.schema import CONTROL_SITES_PLATFORM
 from monitor.daemon.control_book import ControlBook
-from monitor.daemon.memory import Memory, country_of
+from monitor.daemon.memory import Memory, Series, country_of
 from monitor.daemon.sanity_book import SanityBook
 from monitor.detect.cusum import changed_layer, is_failing, step
 from monitor.detect.incidents import QUORUM, Applied, Setting, apply, moved_layer
@@ -138,6 +138,7 @@ class Pipeline:
         self._transferred: dict[str, tuple[int, int]] = {}  # by vantage: a UTC day, bytes moved on it
         self._waiting: dict[tuple[str, str], asyncio.Task[None]] = {}  # residual rounds by target and vantage
         self._is_closed = False
+        self._kept: Collection[Series] | None = None  # of a closed one: those whose rounds still count
 
     def request(self, target: Target, vantage: Vantage) -> Request:
         """Return the routine request for a target at a vantage."""
@@ -192,7 +193,7 @@ class Pipeline:
             await self._check_afterwards(run, vantage)
             facts = Facts(run.recording.measurement, run.context)
         outcome = self._outcome(run, facts)
-        if in_series:
+        if in_series and (self._kept is None or (target.name, vantage.info.name) in self._kept):
             outcome = self._detected(outcome, target, vantage, interval_seconds)
         else:
             outcome = msgspec.structs.replace(outcome, is_aside=True)
@@ -331,11 +332,13 @@ class Pipeline:
         The wait for a slot counts too: a minute after the round began it is over, whatever was seen.
         """
         deep_request = msgspec.structs.replace(request, limits=self._settings.deep_limits)
+        are_asked = False
         try:
             async with asyncio.timeout(self._left(run)), self._deep_slots:
                 _, settings = await asyncio.gather(
                     self._ask_controls(run, deep_request), self._follow_up_settings(deep_request, vantage)
                 )
+                are_asked = True
                 settings = settings and msgspec.structs.replace(settings, is_whole=is_whole)
                 while settings and (wanted := follow_ups(run.recording.measurement, run.context, settings)):
                     limits = msgspec.structs.replace(
@@ -356,6 +359,9 @@ class Pipeline:
         except (TimeoutError, VantageError) as error:
             # What was seen so far stands; a rule that needs more than was seen does not fire.
             log.info("deep run ended early", extra={"target": request.target.name, "why": type(error).__name__})
+        if not are_asked:
+            # What a control saw before the round explained what was seen here; it decides nothing.
+            self._take_controls(run, self._controls.known(request.target, run.controls_since))
         # The run is its own isolation now.
         run.context = msgspec.structs.replace(run.context, isolation=None)
 
@@ -377,14 +383,17 @@ class Pipeline:
                 fresh = await self._controls.extended(request, checks, run.controls_since)
         except TimeoutError:
             fresh = self._controls.known(request.target, run.controls_since)
-        # A node of the control's that nobody knew before is of some network, too; so are those of the isolating run.
+        self._take_controls(run, fresh)
+
+    def _take_controls(self, run: Round, controls: tuple[Measurement, ...]) -> None:
+        """Have the round judged by these controls, and know the networks of what they and the isolating run met."""
         isolation = (run.context.isolation,) if run.context.isolation else ()
         run.context = msgspec.structs.replace(
             run.context,
-            controls=merged(fresh),
-            asn_of=self._numbers(run.recording.measurement, *fresh, *isolation),
+            controls=merged(controls),
+            asn_of=self._numbers(run.recording.measurement, *controls, *isolation),
         )
-        run.control_ids = ids_of(fresh)
+        run.control_ids = ids_of(controls)
 
     async def _follow_up_settings(self, request: Request, vantage: Vantage) -> FollowUpSettings | None:
         """Return the settings with the addresses of the hosts that a deep run compares with."""
@@ -492,9 +501,14 @@ class Pipeline:
             run.context = msgspec.structs.replace(run.context, isolation=None, bodies=bodies_of(run.recording))
             await self._round(run, target, vantage, interval_seconds, deep=True, in_series=False)
 
-    async def close(self) -> None:
-        """Give up the rounds that still wait; a round under way goes on, and leaves none behind."""
+    async def close(self, kept: Collection[Series] | None = None) -> None:
+        """Give up the rounds that still wait; a round under way goes on, and leaves none behind.
+
+        If its target and vantage are not among the `kept` (None: all are) it is set aside: what it measured is no
+        longer measured so, and no later round would end an incident that it opened.
+        """
         self._is_closed = True
+        self._kept = kept
         waiting = tuple(self._waiting.values())
         for each in waiting:
             each.cancel()

@@ -1,8 +1,10 @@
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from monitor.classify.context import Context
 from monitor.daemon.control_book import ControlBook
@@ -59,8 +61,8 @@ class Bench:
     async def round(self, look: Look = Look.SCHEDULED, *, in_series: bool = True) -> Outcome:
         return await self._pipeline.round(X_HOME, self._vantage, INTERVAL_SECONDS, look=look, in_series=in_series)
 
-    async def close(self) -> None:
-        await self._pipeline.close()
+    async def close(self, kept: Collection[tuple[str, str]] | None = None) -> None:
+        await self._pipeline.close(kept)
 
 
 def test_a_control_young_enough_when_a_round_begins_counts_however_long_the_round_takes() -> None:
@@ -240,3 +242,22 @@ def test_a_clock_that_is_set_back_during_a_round_leaves_its_looks_in_their_order
     assert whole.elapsed_seconds == 2 * first.measurement.elapsed_seconds
     again = whole.observations[len(first.measurement.observations) :]
     assert min(one.started_seconds for one in again) >= first.measurement.elapsed_seconds
+
+
+@pytest.mark.parametrize(
+    ("kept", "is_aside"), [(None, False), ({("x-home", "here")}, False), (set(), True)], ids=["stop", "kept", "changed"]
+)
+def test_a_round_under_way_when_its_target_changes_is_set_aside(
+    kept: Collection[tuple[str, str]] | None, *, is_aside: bool
+) -> None:
+    clock = HandClock()
+    bench = Bench(clock, ScriptedVantage("here", clock), ScriptedVantage("control", clock, role=Role.CONTROL))
+
+    async def reload_in_the_middle() -> Outcome:
+        under_way = asyncio.create_task(bench.round())
+        await asyncio.sleep(0)
+        await bench.close(kept)
+        return await under_way
+
+    outcome = asyncio.run(reload_in_the_middle())
+    assert (outcome.is_aside, outcome.detector is None) == (is_aside, is_aside)
