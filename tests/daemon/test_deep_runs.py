@@ -246,7 +246,7 @@ class Breaking(Censored):
     """Works once, and is cut from then on."""
 
     def path(self, scene: Scene) -> None:
-        (Clean if len(self.asked) == 1 else Censored).path(self, scene)  # type: ignore[arg-type]  # either will do
+        (Clean if len(self.asked) == 1 else Censored).path(self, scene)
 
 
 class Elsewhere(Clean):
