@@ -190,7 +190,8 @@ class Daemon:
         except (ConfigError, ValueError, OSError) as error:
             return self._refuse(str(error))
         before, self.station, self.calendar = self.station, station, calendar
-        await before.pipeline.close()
+        unchanged = {key for key, one in station.assignments.items() if before.assignments.get(key) == one}
+        await before.pipeline.close(unchanged)
         self._put_in_use(before)
         gone = [vantage for name, vantage in before.vantages.items() if station.vantages.get(name) is not vantage]
         for vantage in gone:

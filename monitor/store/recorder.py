@@ -14,7 +14,7 @@ from monitor.model.aggregation import OoniCount
 from monitor.model.alert import Notice
 from monitor.model.fingerprint import FingerprintSet
 from monitor.model.measurement import Evidence, Measurement
-from monitor.model.observation import TlsObservation
+from monitor.model.observation import Purpose, TlsObservation
 from monitor.model.onset import Onset
 from monitor.model.outcome import AffectedNetwork, Imported, Incident, IncidentUpdate, Outcome, Redrawn, Silence
 from monitor.model.place import Place
@@ -44,6 +44,7 @@ EVIDENCE_BYTES: Final = 256 * 1024
 # Raw material of late replies is linked after that of the observation itself.
 LATE_REPLY_ORDINAL: Final = 1000
 _CHECK_OBSERVATIONS: Final = 100
+_OF_THE_TARGET: Final = frozenset({Purpose.PATH, Purpose.ADDRESS_CHECK})
 _REMEMBERED: Final = 16_384
 
 _INSERT_OBSERVATION: Final = (
@@ -112,7 +113,7 @@ class Recorder:
         self._observations(measurement.id, rows, [id_ for id_, _ in facts])
         self._evidence(outcome, kept, started)
         if outcome.imported is None:
-            self._prove(stored, target, started)
+            self._prove(stored, outcome.verdict, target, started)
         else:
             self._imported(outcome.imported, measurement.id, at)
         self._served_from(outcome.served_from, (target, vantage), started)
@@ -521,11 +522,17 @@ class Recorder:
                 (*series, started - started % DAY_MILLISECONDS, place.country, place.asn, started),
             )
 
-    def _prove(self, stored: Measurement, target: int, started: int) -> None:
-        """Remember the addresses that proved over TLS whose they are, to the hour."""
+    def _prove(self, stored: Measurement, verdict: Verdict | None, target: int, started: int) -> None:
+        """Remember the addresses that proved over TLS whose they are, to the hour: the target's, and no stranger's.
+
+        Where a redirect led is the target's only if that was the way to it, or a control went it.
+        """
         hour = started // HOUR_MILLISECONDS
+        leads_home = verdict is None or verdict.status is Status.ACCESSIBLE
         for observation in stored.observations:
             if not isinstance(observation, TlsObservation) or not observation.verified or not observation.server_name:
+                continue
+            if observation.purpose not in _OF_THE_TARGET or (observation.hop and not leads_home):
                 continue
             key = (target, observation.server_name, observation.address)
             if self._proved.get(key, -1) < hour:
@@ -647,11 +654,11 @@ class Recorder:
         return None if found is None else str(found[0])
 
     def _detector(self, key: tuple[int, int, int], detector: DetectorState, started: int) -> None:
+        # In the order in which rounds were judged, whatever the clock said: it may have been set back in between.
         self._db.execute(
             "INSERT INTO detector (target_id, vantage_id, asn, updated_at, state, score, detail) "
             "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET updated_at = excluded.updated_at, "
-            "state = excluded.state, score = excluded.score, detail = excluded.detail "
-            "WHERE excluded.updated_at >= updated_at",
+            "state = excluded.state, score = excluded.score, detail = excluded.detail",
             (*key, started, detector.state, detector.score, text(detector)),
         )
 
