@@ -358,7 +358,11 @@ class Pipeline:
         return max(0.0, self._round_seconds - (self._clock.monotonic() - run.began))
 
     async def _ask_controls(self, run: Round, request: Request) -> None:
-        """Have the controls try the addresses that this round was led to; one that hangs is not waited for."""
+        """Have the controls measure anew, and try the addresses that this round was led to; none is waited for long.
+
+        What they found before the failure here speaks for before it: a platform that went down in between would look
+        blocked. After this the failed steps are tried again, so a control's success lies between two failures here.
+        """
         is_slow = run.context.measures_throughput and Facts(run.recording.measurement, run.context).is_slow
         checks = control_checks(
             run.recording.measurement,
