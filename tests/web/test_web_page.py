@@ -149,6 +149,9 @@ def test_an_open_incident_tells_what_is_known_about_its_beginning() -> None:
     text = render(STATUS, [], incidents=[dated])
     assert "between <time" in text
     assert "x-home reachable again since" in text
+    began = NOW - timedelta(hours=1)
+    undated = msgspec.structs.replace(incident, started_after=began, started_before=began + timedelta(seconds=4))
+    assert "in the minute of <time" in render(STATUS, [], incidents=[undated])
     assert "not confirmed" in text
 
 
