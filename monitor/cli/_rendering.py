@@ -86,7 +86,9 @@ def print_outcome(to: Console, outcome: Outcome, vantage: str, country: str | No
             *_what(one),
             Text(f"{one.elapsed_seconds * 1000:.1f} ms", "bright_black"),
         )
-    to.print(table)
+    with to.capture() as captured:
+        to.print(table)
+    to.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
     if verdict is None:
         return
     words = [verdict.status.value, f"({verdict.confidence})" if verdict.confidence else "", *verdict.mechanisms]

@@ -151,7 +151,9 @@ def test_an_open_incident_tells_what_is_known_about_its_beginning() -> None:
     assert "x-home reachable again since" in text
     began = NOW - timedelta(hours=1)
     undated = msgspec.structs.replace(incident, started_after=began, started_before=began + timedelta(seconds=4))
-    assert "in the minute of <time" in render(STATUS, [], incidents=[undated])
+    text = render(STATUS, [], incidents=[undated])
+    assert 'class="when"><span><time' in text
+    assert "between <time" not in text
     assert "not confirmed" in text
 
 
