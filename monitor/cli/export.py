@@ -108,7 +108,7 @@ def _sink(path: Path | None) -> Iterator[IO[bytes]]:
     try:
         file = path.open("wb")
     except OSError as error:
-        raise click.FileError(str(path), error.strerror) from error
+        raise click.BadParameter(f"{str(path)!r}: {error.strerror}", param_hint="--output") from error
     with file:
         yield file
 
