@@ -9,7 +9,7 @@ from monitor.config.checks import complaints_about
 from monitor.config.document import Complaint, Document, KeyPath, read_document
 from monitor.config.fields import Referenced
 from monitor.config.keys import siblings
-from monitor.config.problem import ConfigError
+from monitor.config.problem import ConfigError, Problem
 from monitor.config.refusal import MISSING, complaint_of, located, problems, prune, read_bounded, shown, validated
 from monitor.config.schema import SECRET_FILES, VANTAGE_KINDS, Configuration
 
@@ -27,6 +27,9 @@ def load(path: Path, environ: Mapping[str, str], *, only_to_read: bool = False) 
     With `only_to_read`, for commands that look at what is stored and measure nothing, secrets that are not at hand and
     files that do not exist are no mistakes: whoever reads need not be allowed all that the daemon is.
     """
+    if not path.exists():
+        message = "cannot be read: No such file or directory; `monitor init` writes one, -c FILE names another"
+        raise ConfigError((Problem(str(path), 1, "", message),))
     text = read_bounded(path)
     document = read_document(text, environ)
     if document.root is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
@@ -286,6 +286,10 @@ class Reader(AbstractContextManager["Reader"]):
             for state in states
             if state is not None and not (state.is_imported and at and at - state.measured_at > _IMPORTED_SPEAKS_FOR)
         ]
+
+    def names(self, of: Literal["platform", "target", "vantage"]) -> frozenset[str]:
+        """Return every name that was ever stored, of what is no longer configured too."""
+        return frozenset(row["name"] for row in self._all(f"SELECT name FROM {of}"))  # noqa: S608 -- one of three words
 
     def history(
         self,

@@ -59,7 +59,7 @@ def test_problems_are_available_as_json(tmp_path: Path) -> None:
         "file": "probes.yaml",
         "line": 1,
         "key": "",
-        "message": "cannot be read: No such file or directory",
+        "message": "cannot be read: No such file or directory; `monitor init` writes one, -c FILE names another",
     }
 
 

@@ -150,6 +150,11 @@ def test_an_open_incident_tells_what_is_known_about_its_beginning() -> None:
     assert "between <time" in text
     assert "x-home reachable again since" in text
     assert "not confirmed" in text
+    began = NOW - timedelta(hours=1)
+    undated = msgspec.structs.replace(incident, started_after=began, started_before=began + timedelta(seconds=4))
+    text = render(STATUS, [], incidents=[undated])
+    assert 'class="when"><span><time' in text
+    assert "between <time" not in text
 
 
 def test_a_silent_country_is_told_as_possibly_a_shutdown_and_not_as_a_block() -> None:
