@@ -290,7 +290,8 @@ class Daemon:
 
     def _on_check(self, check: VantageCheck) -> None:
         self.store.record_check(check)
-        self.exporter.observe_check(check)
+        if (vantage := self.station.vantages.get(check.vantage)) is not None:  # a reload may have taken it away
+            self.exporter.observe_check(check, vantage.info)
 
     async def _keep_house(self) -> None:
         """Publish what the daemon knows of itself and tell systemd that the loop is alive."""

@@ -78,7 +78,7 @@ defaults.allow_fast_interval: true is for lines of your own
 probes.yaml:4: defaults.jitter: must be a share such as 10% or 0.1, not '120%'
 probes.yaml:5: defaults.timeout: unknown key; did you mean 'timeouts'?
 probes.yaml:7: storage.path: environment variable 'NOWHERE' is not set
-probes.yaml:9: vantages.here.kind: unknown kind 'dirct'; known: agent, direct
+probes.yaml:9: vantages.here.kind: unknown kind 'dirct'; known: agent, direct, http_connect, socks5, ssh
 probes.yaml:10: vantages.there.resolvers.1: must be system, udp://ADDRESS, tcp://ADDRESS, \
 tls://HOST[@ADDRESS] or https://HOST/PATH[@ADDRESS], not 'dns://9.9.9.9'
 probes.yaml:14: platforms.x.targets.x-home: must not hold a user name or password, not 'https://<secret>@x.com/'
@@ -162,7 +162,7 @@ FINGERPRINT = "ab" * 32
         (SOUND + "sanity: {portals: {http://a.example/: [1]}}\n", ":7: sanity.portals.http://a.example/: must be"),
         (SOUND + "follow_ups: {resolvers: ['https://9.9.9.9@x']}\n", ":7: follow_ups.resolvers.0: must be system, udp"),
         (SOUND + "data: {monthly_mb: 0}\n", ":7: data.monthly_mb: must be greater than 0, not '0'"),
-        (PLATFORMS + "vantages: {here: {}}\n", ":2: vantages.here.kind: missing; known: agent, direct"),
+        (PLATFORMS + "vantages: {here: {}}\n", ":2: vantages.here.kind: missing; known: agent, direct, http_connect, socks5, ssh"),
         (PLATFORMS + "vantages: {here: {kind: direct, country: pk}}\n", "country: must be two capital"),
         (PLATFORMS + "vantages: {here: {kind: direct, url: 'http://a/'}}\n", ":2: vantages.here.url: unknown key;"),
         (PLATFORMS + "vantages: {here: {kind: direct, source_address: a}}\n", "must be an IPv4 or IPv6 address"),

@@ -54,7 +54,7 @@ def a_full_exporter() -> Exporter:
     exporter.observe(outcome(ACCESSIBLE, recording(target=api)), api, LAHORE, 300)
     short = Target(name="x-short", platform="x", url="https://t.co/")
     exporter.observe(outcome(OFFLINE, recording(target=short)), short, LAHORE, 300)
-    exporter.observe_check(CHECK)
+    exporter.observe_check(CHECK, LAHORE)
     exporter.incidents([INCIDENT])
     exporter.calendar(CALENDAR, NOW)
     exporter.set_reload(ok=True, at=NOW)
@@ -185,7 +185,7 @@ def test_a_target_that_is_forgotten_leaves_no_series() -> None:
 def test_a_vantage_that_is_forgotten_keeps_its_counters_alone() -> None:
     exporter = an_exporter()
     exporter.observe(outcome(ACCESSIBLE), X_HOME, LAHORE, 300)
-    exporter.observe_check(CHECK)
+    exporter.observe_check(CHECK, LAHORE)
     exporter.forget_vantage(LAHORE.name)
     with_vantage = {line.partition(b"{")[0] for line in exporter.render(Format.TEXT).splitlines() if b"lahore" in line}
     assert with_vantage == {b"monitor_measurements_total"}
@@ -241,7 +241,7 @@ def test_the_end_of_an_untrusted_certificate_is_exported() -> None:
 @pytest.mark.parametrize("state", VantageState)
 def test_only_an_online_vantage_is_online(state: VantageState) -> None:
     exporter = an_exporter()
-    exporter.observe_check(msgspec.structs.replace(CHECK, state=state))
+    exporter.observe_check(msgspec.structs.replace(CHECK, state=state), LAHORE)
     assert samples(exporter, "access_vantage_online") == [({"vantage": "lahore"}, int(state is VantageState.ONLINE))]
 
 
