@@ -24,8 +24,9 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 class NetworkNamespace:
     """The namespace `name`, found anew for every socket: it may be removed and made again meanwhile."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, configured: Path = _CONFIGURED) -> None:
         self.name = name
+        self._resolv_conf = configured / name / "resolv.conf"
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"netns-{name}")
 
     async def open_socket(self, family: socket.AddressFamily, kind: int) -> socket.socket:
@@ -34,8 +35,7 @@ class NetworkNamespace:
 
     def nameservers(self) -> tuple[Endpoint, ...]:
         """Return what /etc/netns/NAME/resolv.conf names; without that file, as `ip netns exec` does, the host's."""
-        own = _CONFIGURED / self.name / "resolv.conf"
-        return nameservers(own) if own.is_file() else nameservers()
+        return nameservers(self._resolv_conf) if self._resolv_conf.is_file() else nameservers()
 
     def close(self) -> None:
         """End the thread."""

@@ -20,8 +20,8 @@ from monitor.network.handshake import client_context, presented_chain, sha256_of
 from monitor.network.stream import TlsStream
 
 PROXY_SECONDS: Final = 10.0  # to reach it, TLS and login included; the request after that has the time of its step
-# RFC 1122 section 3.2.1.3: never a destination; no packet leaves towards it.
-_NOWHERE: Final = ("0.0.0.1", 9)
+# A group, to which no TCP connection can be (RFC 1122 section 4.2.3.10): hosts refuse without sending a packet.
+_NOWHERE: Final = ("224.0.0.1", 9)
 _CLAIM_SECONDS: Final = 2.0
 _T = TypeVar("_T")
 

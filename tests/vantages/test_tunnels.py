@@ -3,8 +3,10 @@
 import contextlib
 import json
 import sqlite3
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,14 @@ from monitor.lab import places
 from monitor.lab.configuration import probes_yaml
 from monitor.lab.interference import Cut
 from monitor.lab.laboratory import Lab, Line
-from tests.network.loopback import server_context
+from tests.network.loopback import AUTHORITY, server_context
 from tests.scenarios.running import control_agent, probe
 from tests.vantages.servers import (
     USER,
     behind_tls,
     free_port,
     microsocks,
+    program,
     scripted,
     ssh_key,
     sshd,
@@ -284,6 +287,28 @@ def test_the_exit_is_looked_up_through_the_tunnel_and_its_address_is_kept_nowher
         "the exit is in AS17557, the configuration claims AS135407",
     ]
     assert b"182.176.0.9" not in (tmp_path / "monitor.db").read_bytes()
+
+
+def test_a_proxy_that_claims_connections_before_it_has_them_is_of_no_use(lab: Lab, tmp_path: Path) -> None:
+    port = free_port()
+    with sshd(tmp_path) as ssh:
+        host, _, ssh_port = ssh.server.rpartition(":")
+        login = ("-i", str(ssh.key_file), "-o", f"UserKnownHostsFile={ssh.known_hosts_file}", "-p", ssh_port)
+        arguments = ("ssh", "-N", "-D", f"127.0.0.1:{port}", "-o", "BatchMode=yes", *login, f"{ssh.user}@{host}")
+        with program(*arguments, port=port, log=tmp_path / "ssh.log") as server:
+            assert no_verdict(seen(lab, tmp_path, {"kind": "socks5", "server": server}))
+
+
+def test_a_proxy_behind_tls_is_used_by_its_fingerprint(lab: Lab, tmp_path: Path) -> None:
+    issued = AUTHORITY.issue_cert("proxy.test")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued.configure_cert(context)
+    der = ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
+    with microsocks(tmp_path) as server, behind_tls(server, context) as secured:
+        vantage = {"kind": "socks5", "server": secured, "tls": True, "fingerprint": sha256(der).hexdigest()}
+        result = seen(lab, tmp_path, vantage)
+    assert result["verdict"]["status"] == "accessible"
+    assert steps(result) == {"dns", "tcp", "tls", "http"}
 
 
 def test_a_proxy_behind_tls_must_be_the_one_that_is_meant(lab: Lab, tmp_path: Path) -> None:
