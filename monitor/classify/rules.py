@@ -55,8 +55,10 @@ class Rule:
 
 
 def vantage_fault(facts: Facts) -> Reason | None:
-    """Return what was wrong with the vantage before or after the round, or None."""
+    """Return what was wrong with the vantage before or after the round, or None; a failed proxy has a row of its own."""
     context = facts.context
+    if context.fault is Reason.PROXY_FAILED:
+        return None
     if context.fault in _VANTAGE_FAULTS:
         return context.fault
     for state in (context.state_before, context.state_after) if context.is_checked else ():
@@ -207,21 +209,21 @@ def _page_modified(facts: Facts) -> Mechanism:
 
 RULES: Final = (
     Rule(
-        id="proxy_failed",
-        when=lambda facts: facts.context.fault is Reason.PROXY_FAILED,
-        status=Status.INCONCLUSIVE,
-        reason=lambda _: Reason.PROXY_FAILED,
-        needs="The proxy or tunnel that the vantage measures through failed its own test.",
-        because="The proxy of this vantage failed, so this round says nothing about {host}.",
-        is_our_fault=True,
-    ),
-    Rule(
         id="vantage_not_ready",
         when=lambda facts: vantage_fault(facts) is not None,
         status=Status.INCONCLUSIVE,
         reason=lambda facts: vantage_fault(facts) or Reason.VANTAGE_UNREADY,
         needs="A sanity check of the vantage before or after the round was not `online`, or is missing.",
         because="The vantage itself was not in order ({why}), so this round says nothing about {host}.",
+        is_our_fault=True,
+    ),
+    Rule(
+        id="proxy_failed",
+        when=lambda facts: facts.context.fault is Reason.PROXY_FAILED,
+        status=Status.INCONCLUSIVE,
+        reason=lambda _: Reason.PROXY_FAILED,
+        needs="The proxy or tunnel that the vantage measures through failed its own test.",
+        because="The proxy of this vantage failed, so this round says nothing about {host}.",
         is_our_fault=True,
     ),
     Rule(

@@ -182,7 +182,7 @@ class ProxyNetwork:
     async def test(self) -> None:
         """Reach the proxy, log in, and see that it does not claim to be connected where nobody can be.
 
-        Some (OpenSSH's -D among them) say so before they try: what then happens to a connection cannot be seen.
+        Some say so before they try: what then happens to a connection cannot be seen.
         Raises ProxyError.
         """
         ready = await self.ready()

@@ -101,6 +101,10 @@ def agent(keys: str) -> str:
     return f"{PLATFORMS}vantages:\n  here: {{kind: direct}}\n  there:\n    kind: agent\n    role: control\n    {keys}\n"
 
 
+def socks(keys: str) -> str:
+    return f"{PLATFORMS}vantages:\n  here: {{kind: direct}}\n  there: {{kind: socks5, server: 'a:1', {keys}}}\n"
+
+
 FINGERPRINT = "ab" * 32
 
 
@@ -124,6 +128,14 @@ FINGERPRINT = "ab" * 32
         (VANTAGES + "platforms: {x: {targets: {x-home: https://0x7f.1/}}}\n", "must be a web address"),
         (VANTAGES + "platforms: {x: {targets: {x-home: https://x.com:99999/}}}\n", "must be a web address"),
         (VANTAGES + "platforms: {x: {targets: {a: https://x.com/, b: https://X.com.:443}}}\n", "b.url: a already"),
+        (socks("resolvers: system"), ":4: vantages.there.resolvers.0: must be tcp://ADDRESS, tls://HOST@ADDRESS or"),
+        (socks("resolvers: 'udp://9.9.9.9'"), "must be tcp://ADDRESS, tls://HOST@ADDRESS or https://HOST/PATH@ADDRESS"),
+        (socks("resolvers: 'tls://dns.quad9.net'"), "must be tcp://ADDRESS, tls://HOST@ADDRESS or https://HOST"),
+        (socks("server: nowhere"), ":4: vantages.there.server: this key stands in line 4 already"),
+        (socks("username: me"), ":4: vantages.there: username and password (or password_file) go together"),
+        (socks("username: me, password: hunter2"), "vantages.there.password: must not be written into the file"),
+        (socks(f"fingerprint: {'ab' * 32}"), ":4: vantages.there: a fingerprint needs tls: true"),
+        (SOUND.replace("kind: direct", "kind: direct, netns: a/b"), ":2: vantages.here.netns: holds characters"),
         (target("interval: soon"), ":7: platforms.x.targets.x-home.interval: must be a length of time such as"),
         (target("interval: 1m"), ":7: platforms.x.targets.x-home.interval: 1m is below the polite floor of 5m"),
         (target("expect: {status: 42}"), "x-home.expect.status: must be greater than"),
@@ -162,7 +174,7 @@ FINGERPRINT = "ab" * 32
         (SOUND + "sanity: {portals: {http://a.example/: [1]}}\n", ":7: sanity.portals.http://a.example/: must be"),
         (SOUND + "follow_ups: {resolvers: ['https://9.9.9.9@x']}\n", ":7: follow_ups.resolvers.0: must be system, udp"),
         (SOUND + "data: {monthly_mb: 0}\n", ":7: data.monthly_mb: must be greater than 0, not '0'"),
-        (PLATFORMS + "vantages: {here: {}}\n", ":2: vantages.here.kind: missing; known: agent, direct, http_connect, socks5, ssh"),
+        (PLATFORMS + "vantages: {here: {}}\n", ":2: vantages.here.kind: missing; known: agent, direct, "),
         (PLATFORMS + "vantages: {here: {kind: direct, country: pk}}\n", "country: must be two capital"),
         (PLATFORMS + "vantages: {here: {kind: direct, url: 'http://a/'}}\n", ":2: vantages.here.url: unknown key;"),
         (PLATFORMS + "vantages: {here: {kind: direct, source_address: a}}\n", "must be an IPv4 or IPv6 address"),

@@ -37,7 +37,9 @@ INCIDENT = Incident(
     started_after=None,
     started_before=datetime(2026, 11, 22, 10, tzinfo=UTC),
 )
-CHECK = VantageCheck(vantage=LAHORE.name, started_at=NOW, state=VantageState.ONLINE)
+CHECK = VantageCheck(
+    vantage=LAHORE.name, started_at=NOW, state=VantageState.ONLINE, network=NetworkIdentity(country="PK")
+)
 
 
 def an_exporter() -> Exporter:
@@ -243,6 +245,25 @@ def test_only_an_online_vantage_is_online(state: VantageState) -> None:
     exporter = an_exporter()
     exporter.observe_check(msgspec.structs.replace(CHECK, state=state), LAHORE)
     assert samples(exporter, "access_vantage_online") == [({"vantage": "lahore"}, int(state is VantageState.ONLINE))]
+
+
+@pytest.mark.parametrize("state", VantageState)
+def test_the_state_of_a_vantage_is_one_of_all(state: VantageState) -> None:
+    exporter = an_exporter()
+    exporter.observe_check(msgspec.structs.replace(CHECK, state=state), LAHORE)
+    found = {labels["state"]: value for labels, value in samples(exporter, "access_vantage_state")}
+    assert found == {one: int(one is state) for one in VantageState}
+
+
+def test_what_is_claimed_of_a_vantage_is_compared_with_what_is_seen() -> None:
+    exporter = an_exporter()
+    claimed = msgspec.structs.replace(LAHORE, country="PK", claimed_asn=17557)
+    seen = NetworkIdentity(asn=13335, country="PK")
+    exporter.observe_check(msgspec.structs.replace(CHECK, network=seen), claimed)
+    found = {labels["claim"]: value for labels, value in samples(exporter, "access_vantage_as_claimed")}
+    assert found == {"country": 1, "asn": 0}
+    exporter.observe_check(msgspec.structs.replace(CHECK, network=NetworkIdentity()), claimed)
+    assert samples(exporter, "access_vantage_as_claimed") == []
 
 
 def test_an_incident_is_active_until_it_closes() -> None:

@@ -24,7 +24,6 @@ from tests.vantages.servers import (
     behind_tls,
     free_port,
     microsocks,
-    program,
     scripted,
     ssh_key,
     sshd,
@@ -287,16 +286,6 @@ def test_the_exit_is_looked_up_through_the_tunnel_and_its_address_is_kept_nowher
         "the exit is in AS17557, the configuration claims AS135407",
     ]
     assert b"182.176.0.9" not in (tmp_path / "monitor.db").read_bytes()
-
-
-def test_a_proxy_that_claims_connections_before_it_has_them_is_of_no_use(lab: Lab, tmp_path: Path) -> None:
-    port = free_port()
-    with sshd(tmp_path) as ssh:
-        host, _, ssh_port = ssh.server.rpartition(":")
-        login = ("-i", str(ssh.key_file), "-o", f"UserKnownHostsFile={ssh.known_hosts_file}", "-p", ssh_port)
-        arguments = ("ssh", "-N", "-D", f"127.0.0.1:{port}", "-o", "BatchMode=yes", *login, f"{ssh.user}@{host}")
-        with program(*arguments, port=port, log=tmp_path / "ssh.log") as server:
-            assert no_verdict(seen(lab, tmp_path, {"kind": "socks5", "server": server}))
 
 
 def test_a_proxy_behind_tls_is_used_by_its_fingerprint(lab: Lab, tmp_path: Path) -> None:
