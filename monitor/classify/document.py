@@ -150,6 +150,7 @@ if it is `inconclusive` for `challenge` or `server_differs` over verified TLS (k
 through). Kept rounds feed a Bernoulli CUSUM (p0 0.05, p1 0.60, h 9): four failing rounds in a row, or two `confirmed`
 ones, or eleven accessible ones on the way back, make a transition. A series is unknown until three accessible rounds or
 a first crossing; after a silence of a day the score halves every two days, and after ten days the state is unknown.
+How soon that is, when a change is said to have happened and how often it is wrong: [detection.md](detection.md).
 """
 
 

@@ -223,7 +223,7 @@ def _verdict_words(state: TargetState) -> Text:
 
 def _incident_words(incident: Incident, before: Incident | None) -> str:
     """Say what is new about an incident."""
-    targets = ", ".join(sorted(target for target, _ in incident.all_members))
+    targets = ", ".join(sorted({member.target for member in incident.all_members}))
     if incident.closed_at is not None:
         return f"incident {incident.id} closed: {targets}, until {instant(incident.closed_at)}"
     began = f"between {instant(incident.started_after)} and" if incident.started_after else "by"

@@ -15,6 +15,8 @@ from monitor.config.schema import CONTROL_SITES_PLATFORM, AgentOptions, Configur
 from monitor.model.vantage import Role
 
 POLITE_SECONDS: Final = 300.0
+POLITE_WAIT_SECONDS: Final = 5.0
+POLITE_CLEARING_SECONDS: Final = 60.0
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -26,6 +28,7 @@ def complaints_about(config: Configuration, declared_vantages: Iterable[str]) ->
     known_vantages = list(declared_vantages)
     yield from _about_vantages(config, known_vantages)
     yield from _about_interval(config, config.defaults.interval, ("defaults", "interval"))
+    yield from _about_further_looks(config)
     for platform, its in config.platforms.items():
         yield from _about_rollup(platform, its)
     probe_kinds = kinds_in("probes")
@@ -112,6 +115,17 @@ def _about_interval(config: Configuration, interval: float, path: KeyPath) -> It
         yield Complaint(
             path, f"{written_seconds(interval)} is shorter than one measurement may take (timeouts.total: {total})"
         )
+
+
+def _about_further_looks(config: Configuration) -> Iterator[Complaint]:
+    for key, floor in (("reprobe_wait", POLITE_WAIT_SECONDS), ("clearing_interval", POLITE_CLEARING_SECONDS)):
+        written = getattr(config.detection, key)
+        if written < floor and not config.defaults.allow_fast_interval:
+            yield Complaint(
+                ("detection", key),
+                f"{written_seconds(written)} is below the polite floor of {written_seconds(floor)}; "
+                "defaults.allow_fast_interval: true is for lines of your own",
+            )
 
 
 def _normal_form(url: str) -> tuple[object, ...]:

@@ -314,6 +314,16 @@ class ThroughputConfig(Section):
     daily_mb: Annotated[float, Field(gt=0, le=10_000)] = 50.0  # of each vantage and UTC day
 
 
+class DetectionConfig(Section):
+    """When a change counts, and when to look sooner than the schedule says (docs/detection.md)."""
+
+    reprobes: Annotated[Whole, Field(ge=0, le=5)] = 3  # after a first failing round; 0 waits for the schedule
+    reprobe_wait: Annotated[Deadline, Field(le=30)] = 5.0  # before the first; twice and six times before the next
+    clearing_interval: Deadline = 60.0  # between rounds while a return is not confirmed
+    budget: Annotated[Whole, Field(ge=0, le=200)] = 40  # further looks of one series within six hours
+    quorum: Annotated[Whole, Field(ge=2, le=100)] = 2  # networks alarmed within an hour that speak for a country
+
+
 class SanityConfig(Section):
     """Checks that tell a sick line from a blocked platform (docs/verdicts.md, "Vantage sanity").
 
@@ -424,6 +434,7 @@ class Configuration(Section):
     geo: GeoConfig = GeoConfig()
     sanity: SanityConfig = SanityConfig()
     follow_ups: FollowUpConfig = FollowUpConfig()
+    detection: DetectionConfig = DetectionConfig()
     fingerprints: FingerprintConfig = FingerprintConfig()
     throughput: ThroughputConfig = ThroughputConfig()
     storage: StorageConfig = Field(default_factory=dict, validate_default=True)  # validated: its path has a folder

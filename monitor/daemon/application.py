@@ -6,6 +6,7 @@ import logging
 import resource
 import signal
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -19,13 +20,15 @@ from monitor.config.plan import rollup_rule_of
 from monitor.config.problem import ConfigError
 from monitor.config.schema import Configuration
 from monitor.daemon import systemd
+from monitor.daemon.dating import Dater
 from monitor.daemon.listen import Server, listening_socket, server_config
 from monitor.daemon.logs import Redaction
 from monitor.daemon.memory import Memory
-from monitor.daemon.pipeline import ROUND_SECONDS
+from monitor.daemon.pipeline import ROUND_SECONDS, Look
 from monitor.daemon.run_contexts import RunContexts
 from monitor.daemon.schedule import Entry, Schedule
 from monitor.daemon.services import DaemonServices
+from monitor.daemon.silence_watch import SilenceWatch
 from monitor.daemon.station import Listeners, Station, build_station
 from monitor.daemon.store_events import tell
 from monitor.detect.cusum import is_failing
@@ -35,10 +38,10 @@ from monitor.events.load import load_events
 from monitor.exporter.exporter import Exporter
 from monitor.model.fingerprint import FingerprintSet
 from monitor.model.identifier import MeasurementIds
-from monitor.model.outcome import Incident, Outcome
+from monitor.model.outcome import Incident, Outcome, Silence
 from monitor.model.seams import Clock, Vantage
 from monitor.model.vantage import Role, VantageCheck
-from monitor.model.verdict import Status
+from monitor.model.verdict import SeriesState, Status
 from monitor.network.certificates import TrustStore
 from monitor.store.reader import Reader
 from monitor.store.store import Store
@@ -52,6 +55,14 @@ CLOCK_STEP_SECONDS = 1.0
 CALENDAR_SECONDS = 60.0  # how often it is seen which events are in force
 FIRST_MAINTENANCE_SECONDS = 60.0  # also for a daemon that never lives an hour
 MAINTENANCE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class FurtherLook:
+    """A round that comes sooner than the schedule says."""
+
+    assignment: Assignment
+    look: Look
 
 
 class Daemon:
@@ -98,7 +109,10 @@ class Daemon:
         try:
             with Reader(path) as self.reader:
                 self.station = self._build(config, fingerprints, None)
-                self._memory.recall(self.reader, self.station.assignments, self._clock.now())
+                infos = {name: vantage.info for name, vantage in self.station.vantages.items()}
+                self._memory.recall(self.reader, self.station.assignments, self._clock.now(), infos)
+                self._silence = SilenceWatch(self._on_silence, self.reader.silences(since=self._clock.now()))
+                self._dater = Dater(self.reader, self.store, self._clock)
                 await self._run_parts()
         finally:
             await asyncio.to_thread(self.store.close)
@@ -116,7 +130,8 @@ class Daemon:
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        keeping = [asyncio.create_task(self._keep_house()), asyncio.create_task(self._maintain())]
+        kept_up = (self._keep_house(), self._maintain(), self._dater.run())
+        keeping = [asyncio.create_task(one) for one in kept_up]
         calm_garbage_collection()
         schedule.start()
         self.is_ready = True
@@ -143,6 +158,11 @@ class Daemon:
     def open_incidents(self) -> tuple[Incident, ...]:
         """The incidents that have not ended."""
         return tuple(self._memory.incidents.values())
+
+    @property
+    def silences(self) -> tuple[Silence, ...]:
+        """The countries of which no vantage has a line."""
+        return self._silence.silences
 
     async def reload(self) -> tuple[bool, str]:
         """Read the configuration again; an invalid one changes nothing. Returns (in use, what is wrong otherwise)."""
@@ -210,14 +230,14 @@ class Daemon:
         self.exporter.calendar(self.calendar, now)
         jitter = station.config.defaults.jitter
         counts = self._schedule.apply(
-            Entry(f"{one.target.name}@{one.vantage_name}", one.interval_seconds, jitter, one)
-            for one in station.plan.assignments
+            Entry(key_of(one), one.interval_seconds, jitter, one) for one in station.plan.assignments
         )
         for target, vantage in before.series() - station.series() if before else ():
             self.exporter.forget(target, vantage)
         self._close_unwatched(now)
         for name in before.vantages.keys() - station.vantages.keys() if before else ():
             self.exporter.forget_vantage(name)
+            self._silence.forget(name, now)
         self.exporter.platforms(
             {name: rollup_rule_of(station.config, name) for name in station.config.platforms},
             {name: target.platform for name, target in station.targets.items()},
@@ -230,26 +250,44 @@ class Daemon:
     def _close_unwatched(self, now: datetime) -> None:
         """Take out of open incidents what is no longer measured: no transition would ever end it."""
         for incident in self.open_incidents:
-            left = without(incident, set(incident.members) - self.station.assignments.keys(), now)
-            if left is not incident:
-                self.store.record_incident(left)
-                self._memory.take_incident(left)
-                log.warning("an incident lost what is no longer measured", extra={"incident": left.id})
+            gone = [one for one in incident.members if (one.target, one.vantage) not in self.station.assignments]
+            if left := without(incident, gone, now):
+                self.store.record_incident(left.incident, left.updates)
+                self._memory.take_incident(left.incident)
+                log.warning("an incident lost what is no longer measured", extra={"incident": incident.id})
 
     async def _round(self, payload: Hashable) -> None:
-        """Run one scheduled round; the one place where a mistake of ours is caught, told and outlived."""
-        if not isinstance(payload, Assignment):
-            raise TypeError(payload)
+        """Run one round; the one place where a mistake of ours is caught, told and outlived."""
+        match payload:
+            case FurtherLook(assignment, look):
+                pass
+            case Assignment() as assignment:
+                look = Look.SCHEDULED
+            case _:
+                raise TypeError(payload)
         station = self.station
-        vantage = station.vantages[payload.vantage_name]
+        vantage = station.vantages[assignment.vantage_name]
         self._in_flight += 1
         try:
-            await station.pipeline.round(payload.target, vantage, payload.interval_seconds)
+            outcome = await station.pipeline.round(assignment.target, vantage, assignment.interval_seconds, look=look)
         except Exception:
-            log.exception("a round failed", extra={"target": payload.target.name, "vantage": payload.vantage_name})
-            station.pipeline.give_up(payload.target, vantage)
+            log.exception(
+                "a round failed", extra={"target": assignment.target.name, "vantage": assignment.vantage_name}
+            )
+            station.pipeline.give_up(assignment.target, vantage)
+        else:
+            self._look_again(assignment, outcome)
         finally:
             self._in_flight -= 1
+
+    def _look_again(self, assignment: Assignment, outcome: Outcome) -> None:
+        """Have the schedule run a further look if the outcome asks for one."""
+        if outcome.look_again_seconds is None or outcome.detector is None:
+            return
+        is_return = outcome.detector.state is SeriesState.NOT_ACCESSIBLE
+        look = Look.CLEARING if is_return else Look.SUSPICION
+        self.exporter.looked_again(assignment.vantage_name, look)
+        self._schedule.again(key_of(assignment), outcome.look_again_seconds, FurtherLook(assignment, look))
 
     def _skipped(self, payload: Hashable) -> None:
         if isinstance(payload, Assignment):
@@ -257,7 +295,10 @@ class Daemon:
 
     def _on_outcome(self, outcome: Outcome) -> None:
         measurement, verdict = outcome.recording.measurement, outcome.verdict
-        self.store.record(outcome)
+        stored = self.store.record(outcome)
+        if outcome.transition is not None:
+            loop = asyncio.get_running_loop()
+            stored.add_done_callback(lambda _: loop.call_soon_threadsafe(self._dater.wake))
         station = self.station
         target, vantage = station.targets.get(measurement.target), station.vantages.get(measurement.vantage)
         is_asked = vantage is not None and (
@@ -290,8 +331,17 @@ class Daemon:
 
     def _on_check(self, check: VantageCheck) -> None:
         self.store.record_check(check)
-        if (vantage := self.station.vantages.get(check.vantage)) is not None:  # a reload may have taken it away
+        if vantage := self.station.vantages.get(check.vantage):  # a reload may have taken it away
             self.exporter.observe_check(check, vantage.info)
+            self._silence.hear(check, vantage.info)
+
+    def _on_silence(self, silence: Silence) -> None:
+        self.store.record_silence(silence)
+        self.exporter.silences(self._silence.silences)
+        log.warning(
+            "a country is heard again" if silence.ended_at else "no vantage of a country has a line",
+            extra={"country": silence.country, "vantages": list(silence.vantages)},
+        )
 
     async def _keep_house(self) -> None:
         """Publish what the daemon knows of itself and tell systemd that the loop is alive."""
@@ -322,6 +372,11 @@ class Daemon:
             await asyncio.sleep(pause)
             pause = MAINTENANCE_SECONDS
             self.store.maintain(self._clock.now(), self.station.config.storage.retention)
+
+
+def key_of(assignment: Assignment) -> str:
+    """Return what the schedule knows an assignment by."""
+    return f"{assignment.target.name}@{assignment.vantage_name}"
 
 
 def needs_restart(before: Configuration, now: Configuration) -> list[str]:

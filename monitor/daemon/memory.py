@@ -2,14 +2,14 @@
 
 import statistics
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from monitor.model.measurement import Measurement
 from monitor.model.observation import HttpObservation, Purpose, TlsObservation
 from monitor.model.outcome import Incident, Outcome
-from monitor.model.vantage import NetworkIdentity, VantageState
+from monitor.model.vantage import NetworkIdentity, Role, VantageInfo, VantageState
 from monitor.model.verdict import DetectorState, Status
 from monitor.store.reader import Reader
 
@@ -20,6 +20,8 @@ ADDRESS_AGE = timedelta(days=30)
 DEEP_RUNS_PER_HOUR = 6
 USUAL_RESPONSES = 15  # of which the median is what is usual
 USUAL_FROM = 5
+MEASURED_WITHIN = timedelta(hours=1)  # a network without a kept round for so long is not measured
+MAX_LOOKS = 200
 MAX_KNOWN_ADDRESSES = 512  # of one target; a CDN that shows more is compared afresh now and then
 
 
@@ -35,9 +37,18 @@ class Memory:
     deep_starts: dict[Series, deque[datetime]] = field(default_factory=dict)
     http_seconds: dict[Series, deque[float]] = field(default_factory=dict)  # of the last accessible rounds
     incident_ids: set[str] = field(default_factory=set)  # ever given out
+    # By platform and country, for each AS number (0 if unknown): the last kept round.
+    networks: dict[tuple[str, str], dict[int, datetime]] = field(default_factory=dict)
+    looks: dict[Series, deque[datetime]] = field(default_factory=dict)  # sooner than the schedule said
 
-    def recall(self, reader: Reader, series: Iterable[Series], now: datetime) -> None:
+    def recall(
+        self, reader: Reader, series: Iterable[Series], now: datetime, vantages: Mapping[str, VantageInfo]
+    ) -> None:
         """Read back what was remembered before a restart."""
+        for one in reader.latest():
+            info = vantages.get(one.vantage)
+            if one.platform and info and info.role is Role.TEST and one.measured_at > now - MEASURED_WITHIN:
+                self.saw_network((one.platform, country_of(info, one.network)), one.network, one.measured_at)
         self.incident_ids = {one.id for one in reader.incidents()}
         self.incidents = {(one.platform, one.country): one for one in reader.open_incidents()}
         self.detectors = {(one.target, one.vantage, one.asn or 0): one.detector for one in reader.detector_states()}
@@ -49,6 +60,22 @@ class Memory:
     def detector(self, series: Series, network: NetworkIdentity) -> DetectorState:
         """Return the state of a series on a network; one never seen before is unknown."""
         return self.detectors.get((*series, network.asn or 0), DetectorState())
+
+    def saw_network(self, place: tuple[str, str], network: NetworkIdentity, at: datetime) -> int:
+        """Note a kept round of a platform in a country; return how many networks are measured there now."""
+        known = self.networks.setdefault(place, {})
+        known[network.asn or 0] = at
+        for asn in [asn for asn, last in known.items() if last < at - MEASURED_WITHIN]:
+            del known[asn]
+        return len(known)
+
+    def measured_networks(self, place: tuple[str, str]) -> int:
+        """Return how many networks are measured for a platform in a country."""
+        return len(self.networks.get(place, ()))
+
+    def looked(self, series: Series, at: datetime) -> None:
+        """Note a look that came sooner than the schedule said."""
+        self.looks.setdefault(series, deque(maxlen=MAX_LOOKS)).append(at)
 
     def isolation(self, series: Series, now: Measurement, max_age_seconds: float) -> Measurement | None:
         """Return the last isolating run if it may stand for `now`: same URL, same network, and not too old."""
@@ -104,3 +131,8 @@ class Memory:
             self.incidents[key] = incident
         else:
             self.incidents.pop(key, None)
+
+
+def country_of(info: VantageInfo, network: NetworkIdentity) -> str:
+    """Return the country that a round speaks for, or `unknown`."""
+    return info.country_on(network) or "unknown"

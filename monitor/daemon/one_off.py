@@ -55,7 +55,7 @@ async def measure_once(
     try:
         memory = Memory()
         with Reader(config.storage.path) as reader:
-            memory.recall(reader, [(target.name, name) for name in config.vantages], clock.now())
+            memory.recall(reader, [(target.name, name) for name in config.vantages], clock.now(), {})
         controls: list[Outcome] = []
         written = []
 

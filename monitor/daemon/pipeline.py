@@ -11,6 +11,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
@@ -24,20 +26,21 @@ from monitor.classify.redraw import circumstances
 from monitor.classify.verdict import verdict_on
 from monitor.config.schema import CONTROL_SITES_PLATFORM
 from monitor.daemon.control_book import ControlBook
-from monitor.daemon.memory import Memory
+from monitor.daemon.memory import Memory, country_of
 from monitor.daemon.sanity_book import SanityBook
-from monitor.detect.cusum import step
-from monitor.detect.incidents import apply
+from monitor.detect.cusum import changed_layer, is_failing, step
+from monitor.detect.incidents import QUORUM, Applied, Setting, apply, moved_layer
+from monitor.detect.reprobe import REPROBES, ReprobeSettings, next_look
 from monitor.model.address import is_address
 from monitor.model.fingerprint import Fingerprint
 from monitor.model.measurement import FollowUp, Limits, Measurement, Recording, Request
 from monitor.model.observation import DnsObservation, Purpose, ThroughputObservation, TlsObservation
-from monitor.model.outcome import Outcome
+from monitor.model.outcome import Member, Outcome
 from monitor.model.place import Place
 from monitor.model.seams import Clock, Vantage, VantageError
 from monitor.model.target import QuicUse, Target
-from monitor.model.vantage import VantageCheck, VantageState
-from monitor.model.verdict import Reason
+from monitor.model.vantage import Role, VantageCheck, VantageState
+from monitor.model.verdict import DetectorState, Reason, Transition, Verdict
 from monitor.network.asn_table import AsnTable
 from monitor.network.web_url import web_url
 
@@ -53,6 +56,7 @@ MAX_RESIDUAL_ROUNDS = 50  # waiting at the same time
 LAST_SECONDS = 1.0
 # How long a round waits, from its start, for a control that hangs.
 CONTROL_SECONDS = 15.0
+FRESH_CONTROL_SECONDS = 5.0  # how old a control may be for a look on suspicion
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,16 @@ class Settings:
     host_concurrency: int
     asn_table: AsnTable | None = None
     fingerprints: tuple[Fingerprint, ...] = ()
+    reprobes: ReprobeSettings = REPROBES
+    quorum: int = QUORUM
+
+
+class Look(StrEnum):
+    """Why a round is made."""
+
+    SCHEDULED = "scheduled"
+    SUSPICION = "suspicion"  # a round failed: with short deadlines, and the control asked again
+    CLEARING = "clearing"  # reachable again, not confirmed
 
 
 @dataclass
@@ -81,7 +95,9 @@ class Round:
     context: Context
     control_ids: tuple[int, ...] = ()
     began: float = 0.0  # monotonic; the minute of the whole counts from here
-    control_age_seconds: float = 0.0  # how old a control may be to decide
+    # On the clock that counts suspension: a control that began before explains a failure but does not decide. Asked
+    # just before an outage, it would make the outage look like a block.
+    controls_since: float = 0.0
 
     @property
     def is_ready(self) -> bool:
@@ -129,22 +145,32 @@ class Pipeline:
         return msgspec.structs.replace(self._settings.request, target=target, resolvers=resolvers)
 
     async def round(
-        self, target: Target, vantage: Vantage, interval_seconds: float, *, deep: bool = False, in_series: bool = True
+        self,
+        target: Target,
+        vantage: Vantage,
+        interval_seconds: float,
+        *,
+        deep: bool = False,
+        in_series: bool = True,
+        look: Look = Look.SCHEDULED,
     ) -> Outcome:
         """Measure, conclude and hand over one round. Only our own mistakes raise.
 
         Outside the series (`in_series` false: somebody asked once) the detector hears nothing of it.
         """
         async with self._host_slot(target, vantage):
-            return await self._round(target, vantage, interval_seconds, deep=deep, in_series=in_series)
+            if look is not Look.SCHEDULED:
+                self._memory.looked((target.name, vantage.info.name), self._clock.now())
+            run = await self._first_look(target, vantage, interval_seconds, look)
+            return await self._round(run, target, vantage, interval_seconds, deep=deep, in_series=in_series)
+
+    async def _first_look(self, target: Target, vantage: Vantage, interval_seconds: float, look: Look) -> Round:
+        if look is not Look.SUSPICION:
+            return await self._look(target, vantage, interval_seconds)
+        # What failed at both ends a moment ago may have passed: the control is asked again, too.
+        return await self._look(target, vantage, FRESH_CONTROL_SECONDS, hastened(self._settings.request.limits))
 
     async def _round(
-        self, target: Target, vantage: Vantage, interval_seconds: float, *, deep: bool, in_series: bool
-    ) -> Outcome:
-        run = await self._look(target, vantage, interval_seconds)
-        return await self._concluded(run, target, vantage, interval_seconds, deep=deep, in_series=in_series)
-
-    async def _concluded(
         self, run: Round, target: Target, vantage: Vantage, interval_seconds: float, *, deep: bool, in_series: bool
     ) -> Outcome:
         facts = Facts(run.recording.measurement, run.context)
@@ -163,7 +189,9 @@ class Pipeline:
             facts = Facts(run.recording.measurement, run.context)
         outcome = self._outcome(run, facts)
         if in_series:
-            outcome = self._detected(outcome, target, vantage)
+            outcome = self._detected(outcome, target, vantage, interval_seconds)
+        else:
+            outcome = msgspec.structs.replace(outcome, is_aside=True)
         self._memory.learn(outcome)
         self._record(outcome)
         return outcome
@@ -172,7 +200,7 @@ class Pipeline:
         """Measure once, routine only, and conclude; nothing is stored or remembered (`/probe`)."""
         bounds = self._settings.request.limits
         limits = msgspec.structs.replace(bounds, total_seconds=min(bounds.total_seconds, timeout_seconds))
-        run = await self._look(target, vantage, 600.0, limits)
+        run = await self._look(target, vantage, 600.0, limits, in_haste=True)
         return self._outcome(run, Facts(run.recording.measurement, run.context))
 
     def give_up(self, target: Target, vantage: Vantage) -> None:
@@ -221,14 +249,21 @@ class Pipeline:
         return slot
 
     async def _look(
-        self, target: Target, vantage: Vantage, control_age_seconds: float, limits: Limits | None = None
+        self,
+        target: Target,
+        vantage: Vantage,
+        control_age_seconds: float,
+        limits: Limits | None = None,
+        *,
+        in_haste: bool = False,
     ) -> Round:
         # Somebody who scrapes has no time for a new check where there is an old one.
-        before = (self._sanity.latest(vantage.info.name) if limits else None) or await self._sanity.recent(vantage)
+        before = (self._sanity.latest(vantage.info.name) if in_haste else None) or await self._sanity.recent(vantage)
         request = self.request(target, vantage)
         control_seconds = min(CONTROL_SECONDS, limits.total_seconds) if limits else CONTROL_SECONDS
-        began = self._clock.monotonic()
-        asking = asyncio.ensure_future(self._control(request, control_age_seconds))
+        began, boottime = self._clock.monotonic(), self._clock.boottime()
+        oldest = boottime - control_age_seconds
+        asking = asyncio.ensure_future(self._control(request, oldest))
         fault: Reason | None = None
         try:
             recording = await vantage.measure(msgspec.structs.replace(request, limits=limits or request.limits))
@@ -240,18 +275,17 @@ class Pipeline:
             raise
         # A control that hangs delays a round by so much at most; its answer serves the next one.
         await asyncio.wait([asking], timeout=max(0.0, control_seconds - (self._clock.monotonic() - began)))
-        # Not asked anew where there is an answer: a control young enough when the round began may be too old by now.
-        controls = asking.result() if asking.done() else self._controls.known(target, control_age_seconds)
+        controls = asking.result() if asking.done() else self._controls.known(target, oldest)
         context = self._context(
             recording, target=target, vantage=vantage, controls=controls, before=before, fault=fault
         )
-        return Round(recording, context, ids_of(controls), began, control_age_seconds)
+        return Round(recording, context, ids_of(controls), began, boottime)
 
-    async def _control(self, request: Request, max_age_seconds: float) -> tuple[Measurement, ...]:
+    async def _control(self, request: Request, since: float) -> tuple[Measurement, ...]:
         """Return the controls of a target; a control site is itself what the line is compared with."""
         if request.target.platform == CONTROL_SITES_PLATFORM:
             return ()
-        return await self._controls.fresh(request, max_age_seconds)
+        return await self._controls.fresh(request, since)
 
     def _context(
         self,
@@ -324,7 +358,11 @@ class Pipeline:
         return max(0.0, self._round_seconds - (self._clock.monotonic() - run.began))
 
     async def _ask_controls(self, run: Round, request: Request) -> None:
-        """Have the controls try the addresses that this round was led to; one that hangs is not waited for."""
+        """Have the controls measure anew, and try the addresses that this round was led to; none is waited for long.
+
+        What they found before the failure here speaks for before it: a platform that went down in between would look
+        blocked. After this the failed steps are tried again, so a control's success lies between two failures here.
+        """
         is_slow = run.context.measures_throughput and Facts(run.recording.measurement, run.context).is_slow
         checks = control_checks(
             run.recording.measurement,
@@ -334,12 +372,11 @@ class Pipeline:
         )
         try:
             async with asyncio.timeout(CONTROL_SECONDS):
-                fresh = await self._controls.extended(request, checks, run.control_age_seconds)
+                fresh = await self._controls.extended(request, checks, run.controls_since)
         except TimeoutError:
-            return
-        if fresh:
-            run.context = msgspec.structs.replace(run.context, controls=merged(fresh))
-            run.control_ids = ids_of(fresh)
+            fresh = self._controls.known(request.target, run.controls_since)
+        run.context = msgspec.structs.replace(run.context, controls=merged(fresh))
+        run.control_ids = ids_of(fresh)
 
     async def _follow_up_settings(self, request: Request, vantage: Vantage) -> FollowUpSettings | None:
         """Return the settings with the addresses of the hosts that a deep run compares with."""
@@ -449,7 +486,7 @@ class Pipeline:
             run = await self._look(target, vantage, interval_seconds)
             run.recording = joined(first, run.recording)
             run.context = msgspec.structs.replace(run.context, isolation=None, bodies=bodies_of(run.recording))
-            await self._concluded(run, target, vantage, interval_seconds, deep=True, in_series=False)
+            await self._round(run, target, vantage, interval_seconds, deep=True, in_series=False)
 
     async def close(self) -> None:
         """Give up the rounds that still wait; a round under way goes on, and leaves none behind."""
@@ -479,20 +516,73 @@ class Pipeline:
             circumstances=circumstances(run.recording.measurement, context),
         )
 
-    def _detected(self, outcome: Outcome, target: Target, vantage: Vantage) -> Outcome:
-        """Return the outcome with what the detector makes of it, and the incident that it opens, changes or closes."""
+    def _detected(self, outcome: Outcome, target: Target, vantage: Vantage, interval_seconds: float) -> Outcome:
+        """Return the outcome with what the detector makes of it, and what that does to an incident."""
         measurement, verdict = outcome.recording.measurement, outcome.verdict
         if verdict is None:
             return outcome
         at = measurement.started_at
-        before = self._memory.detector((target.name, vantage.info.name), measurement.network)
-        state, transition = step(before, verdict, measurement, at)
-        incident = None
-        if transition is not None and target.platform != CONTROL_SITES_PLATFORM:
-            country = vantage.info.country_on(measurement.network) or "unknown"
-            known = self._memory.incidents.get((target.platform, country))
-            incident = apply(known, transition, verdict, target.platform, country, taken=self._memory.incident_ids)
-        return msgspec.structs.replace(outcome, detector=state, transition=transition, incident=incident)
+        series = (target.name, vantage.info.name)
+        before = self._memory.detector(series, measurement.network)
+        after, transition = step(before, verdict, measurement, at)
+        applied = None
+        if target.platform != CONTROL_SITES_PLATFORM:
+            setting = self._setting(target, vantage, measurement, is_kept=is_failing(verdict, measurement) is not None)
+            if transition is not None or changed_layer(before, after):
+                applied = self._applied(transition, verdict, measurement, setting)
+        return msgspec.structs.replace(
+            outcome,
+            detector=after,
+            transition=transition,
+            incident=applied and applied.incident,
+            updates=applied.updates if applied else (),
+            look_again_seconds=self._next_look(before, after, series, at, interval_seconds),
+        )
+
+    def _applied(
+        self, transition: Transition | None, verdict: Verdict, measurement: Measurement, setting: Setting
+    ) -> Applied | None:
+        known = self._memory.incidents.get((setting.platform, setting.country))
+        if transition is not None:
+            return apply(known, transition, verdict, setting, taken=self._memory.incident_ids)
+        member = Member(measurement.target, measurement.vantage, measurement.network.asn or 0)
+        return moved_layer(known, member, verdict, setting, measurement.started_at) if known else None
+
+    def _setting(self, target: Target, vantage: Vantage, measurement: Measurement, *, is_kept: bool) -> Setting:
+        key = (target.platform, country_of(vantage.info, measurement.network))
+        is_test = vantage.info.role is Role.TEST
+        if is_test and is_kept:
+            measured = self._memory.saw_network(key, measurement.network, measurement.started_at)
+        else:
+            measured = self._memory.measured_networks(key)
+        return Setting(
+            *key,
+            network=measurement.network.name,
+            measured_networks=measured,
+            measurement_id=measurement.id,
+            is_test=is_test,
+            quorum=self._settings.quorum,
+        )
+
+    def _next_look(
+        self,
+        before: DetectorState,
+        after: DetectorState,
+        series: tuple[str, str],
+        at: datetime,
+        interval_seconds: float,
+    ) -> float | None:
+        looks = self._memory.looks.get(series, ())
+        settings = self._settings.reprobes
+        return next_look(before, after, looks, at, interval_seconds=interval_seconds, settings=settings)
+
+
+def hastened(limits: Limits) -> Limits:
+    """Return the deadlines of a look on suspicion: half, but long enough for a slow line that is not blocked."""
+    steps = ("tcp_seconds", "tls_seconds", "http_seconds")
+    shorter = {step: min(getattr(limits, step), max(5.0, getattr(limits, step) / 2)) for step in steps}
+    total = min(limits.total_seconds, max(15.0, limits.total_seconds / 2))
+    return msgspec.structs.replace(limits, **shorter, total_seconds=total)
 
 
 def _claimed_or_seen(vantage: Vantage, measurement: Measurement) -> str | None:

@@ -14,10 +14,12 @@ from hashlib import blake2b
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_SUBMITTED, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.date import DateTrigger
 
 from monitor.model.seams import Clock
 
 _ZERO = timedelta(0)
+_AGAIN = "#again"  # no key has it: names are small letters, digits and hyphens
 
 
 class SteadyZone(tzinfo):
@@ -124,6 +126,7 @@ class Schedule:
         self._entries: dict[str, Entry] = {}
         self._due: dict[str, datetime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: set[str] = set()  # keys that are running, on schedule or again
         # One line per run comes from the pipeline; APScheduler's own would double it.
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
         self._scheduler = AsyncIOScheduler(
@@ -143,6 +146,8 @@ class Schedule:
         kept = {key for key, entry in self._entries.items() if wanted.get(key) == entry}
         for key in self._entries.keys() - kept:
             self._scheduler.remove_job(key)
+            if self._scheduler.get_job(key + _AGAIN):
+                self._scheduler.remove_job(key + _AGAIN)
         for key in wanted.keys() - kept:
             entry = wanted[key]
             self._scheduler.add_job(
@@ -156,6 +161,18 @@ class Schedule:
         }
         self._entries = wanted
         return counts
+
+    def again(self, key: str, seconds: float, payload: Hashable) -> None:
+        """Run `payload` once more in so many seconds, in place of one that waits; an entry that is gone is left alone.
+
+        It shares the entry's place: whichever is due while the other runs is left out.
+        """
+        if key not in self._entries:
+            return
+        at = self._zone.steady_now() + timedelta(seconds=seconds)
+        self._scheduler.add_job(
+            self._run_alone, DateTrigger(at), args=(key, payload), id=key + _AGAIN, replace_existing=True
+        )
 
     async def stop(self, grace_seconds: float) -> None:
         """Start nothing more; give running work `grace_seconds`, then cancel it."""
@@ -174,14 +191,24 @@ class Schedule:
         due = self._due.pop(entry.key, None)
         if due is not None:
             self._on_lag(max(0.0, (self._zone.steady_now() - due).total_seconds()))
+        await self._run_alone(entry.key, entry.payload)
+
+    async def _run_alone(self, key: str, payload: Hashable) -> None:
+        if key in self._busy:
+            return
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        await self._run(entry.payload)
+        self._busy.add(key)
+        try:
+            await self._run(payload)
+        finally:
+            self._busy.discard(key)
 
     def _submitted(self, event: JobExecutionEvent) -> None:
-        self._due[event.job_id] = event.scheduled_run_times[-1]
+        if event.job_id in self._entries:
+            self._due[event.job_id] = event.scheduled_run_times[-1]
 
     def _skipped(self, event: JobExecutionEvent) -> None:
         if entry := self._entries.get(event.job_id):

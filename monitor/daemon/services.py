@@ -13,17 +13,18 @@ from monitor.daemon.platforms import platform_verdicts
 from monitor.detect.rollup import PlatformVerdict
 from monitor.events.annotation import Calendar
 from monitor.model.aggregation import OoniCount
-from monitor.model.outcome import Incident
 from monitor.model.place import Place
 from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.verdict import Reason, Status, Verdict
+from monitor.store.incident_detail import IncidentDetail, details
 from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.web.guard import hosts_of
 from monitor.web.services import (
     CountsQuery,
     DaemonStatus,
     HistoryQuery,
+    IncidentQuery,
     ProbeResult,
     TargetState,
     VantageHealth,
@@ -94,6 +95,7 @@ class DaemonServices:
             has_control_vantage=bool(station.controls),
             vantages=tuple(self._vantage(name) for name in station.vantages),
             open_incidents=daemon.open_incidents,
+            silences=daemon.silences,
             store=daemon.store.health(),
         )
 
@@ -181,9 +183,15 @@ class DaemonServices:
                 places[one.place] = one.day
         return {key: tuple(places) for key, places in found.items()}
 
-    async def incidents(self, limit: int) -> Sequence[Incident]:
-        """Return incidents, open and closed, newest first."""
-        return (await asyncio.to_thread(self._daemon.reader.incidents))[:limit]
+    async def incidents(self, query: IncidentQuery) -> Sequence[IncidentDetail]:
+        """Return incidents with their details, newest first."""
+        return await asyncio.to_thread(self._incidents, query)
+
+    def _incidents(self, query: IncidentQuery) -> Sequence[IncidentDetail]:
+        reader = self._daemon.reader
+        found = reader.incidents(platform=query.platform, country=query.country)
+        wanted = [one for one in found if one.closed_at is None or not query.is_open]
+        return details(reader, wanted[: query.limit])
 
     async def reload(self) -> tuple[bool, str]:
         """Read the configuration again; return whether it is in use now, and what is wrong with it otherwise."""

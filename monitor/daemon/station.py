@@ -18,6 +18,7 @@ from monitor.daemon.memory import Memory
 from monitor.daemon.pipeline import Pipeline, Settings
 from monitor.daemon.run_contexts import RunContexts
 from monitor.daemon.sanity_book import SanityBook
+from monitor.detect.reprobe import ReprobeSettings, spread
 from monitor.model.fingerprint import FingerprintSet
 from monitor.model.identifier import MeasurementIds
 from monitor.model.measurement import Limits, Measurement, Request, RunContext
@@ -184,6 +185,12 @@ def settings_of(config: Configuration, fingerprints: FingerprintSet) -> Settings
         daily_transfer_bytes=round(config.throughput.daily_mb * 1e6),
         deep_limits=_deep(routine),
         isolation_seconds=wanted.refresh,
+        reprobes=ReprobeSettings(
+            suspicion_seconds=spread(config.detection.reprobes, config.detection.reprobe_wait),
+            clearing_seconds=config.detection.clearing_interval,
+            budget=config.detection.budget,
+        ),
+        quorum=config.detection.quorum,
         host_concurrency=config.defaults.host_concurrency,
         asn_table=AsnTable(config.geo.database) if config.geo.database else None,
         fingerprints=fingerprints.rows,

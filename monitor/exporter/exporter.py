@@ -16,7 +16,7 @@ from monitor.exporter.exposition import Buckets, Format, Histogram, header, labe
 from monitor.exporter.platforms import PlatformBoard
 from monitor.exporter.series import TargetSeries, label_values
 from monitor.exporter.table import Kind, Metric
-from monitor.model.outcome import Incident, Outcome
+from monitor.model.outcome import Incident, Outcome, Silence
 from monitor.model.rollup import RollupRule
 from monitor.model.target import Target
 from monitor.model.vantage import VantageCheck, VantageInfo, VantageState
@@ -101,6 +101,16 @@ class Exporter:
         samples = event_samples(calendar, now)
         with self._lock:
             self._samples |= {metric: dict(values) for metric, values in samples.items()}
+
+    def silences(self, silent: Sequence[Silence]) -> None:
+        """Replace the countries that are silent."""
+        with self._lock:
+            self._samples[table.COUNTRY_SILENT] = {(one.country,): 1 for one in silent}
+
+    def looked_again(self, vantage: str, look: str) -> None:
+        """Count a round that comes sooner than the schedule says."""
+        with self._lock:
+            self._add(table.FURTHER_LOOKS, vantage, look)
 
     def forget(self, target: str, vantage: str) -> None:
         """End the series of a target that a vantage no longer measures."""

@@ -171,6 +171,17 @@ EVENT_DEADLINE: Final = Metric(
     unit="seconds",
     help="When an obligation is due at the latest; absent once it is moot.",
 )
+COUNTRY_SILENT: Final = Metric(
+    name="access_country_silent",
+    labels=("country",),
+    help="1 while no vantage of a country has a line, on several networks: perhaps a shutdown, and never a block.",
+)
+FURTHER_LOOKS: Final = Metric(
+    name="monitor_further_looks_total",
+    kind=Kind.COUNTER,
+    labels=("vantage", "look"),
+    help="Rounds sooner than the schedule says: on a first suspicion, or while a return is not confirmed (clearing).",
+)
 BUILD_INFO: Final = Metric(
     name="monitor_build_info", labels=("version", "rules_version"), help="1, with the versions of program and rules."
 )
@@ -278,6 +289,8 @@ OTHER_METRICS: Final = (
     INCIDENT_ACTIVE,
     INCIDENT_START,
     *EVENT_METRICS,
+    COUNTRY_SILENT,
+    FURTHER_LOOKS,
     BUILD_INFO,
     RELOAD_SUCCESSFUL,
     RELOAD_SUCCESS_TIME,

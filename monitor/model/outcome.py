@@ -1,6 +1,8 @@
 """Everything that one run produces; the store writes it in one transaction."""
 
 from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -8,6 +10,24 @@ from monitor.model.measurement import Recording
 from monitor.model.place import Place
 from monitor.model.vantage import VantageState
 from monitor.model.verdict import DetectorState, Status, Transition, Verdict
+
+
+class Member(NamedTuple):
+    """A series inside an incident; the same vantage on another network is another member."""
+
+    target: str
+    vantage: str
+    asn: int  # 0 if unknown
+
+
+class AffectedNetwork(msgspec.Struct, frozen=True, kw_only=True):
+    """A network on which an incident was seen."""
+
+    asn: int  # 0 if unknown
+    name: str | None = None
+    alarmed_at: datetime  # when its first series was confirmed, the last time that it was drawn in
+    ended_at: datetime | None = None  # when its last series was confirmed to be back
+    is_test: bool = True  # circumvention routes do not speak for a country
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,8 +42,50 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     started_before: datetime  # first round of the run that opened it
     closed_at: datetime | None = None
     mechanisms: tuple[str, ...] = ()
-    members: tuple[tuple[str, str], ...] = ()  # (target, vantage) pairs not accessible now
-    all_members: tuple[tuple[str, str], ...] = ()  # every pair that ever was
+    members: tuple[Member, ...] = ()  # not accessible now
+    all_members: tuple[Member, ...] = ()  # every one that ever was
+    networks: tuple[AffectedNetwork, ...] = ()  # every one that ever was
+    measured_networks: int = 0  # of the country for this platform, at the last update
+    quorum_at: datetime | None = None  # when enough networks had been alarmed within an hour; None: never
+    sequence: int = 0  # number of its last update
+
+
+class UpdateKind(StrEnum):
+    """What happened to an incident."""
+
+    START = "start"
+    FOUND = "found"  # the first thing ever seen: it began before the first measurement
+    JOIN = "join"  # another target on a network that is affected already
+    SPREAD = "spread"  # another network
+    QUORUM = "quorum"  # enough networks, close enough in time, to speak of the country
+    MECHANISM = "mechanism"  # prevented at another layer than before
+    PARTIAL_END = "partial_end"
+    END = "end"
+    UNWATCHED = "unwatched"  # a member is measured no more: its end will not be seen
+
+
+class IncidentUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of an incident's history, numbered from 1."""
+
+    incident: str
+    sequence: int
+    kind: UpdateKind
+    at: datetime
+    member: Member | None = None
+    network: str | None = None  # name of the member's network
+    status: Status | None = None
+    mechanisms: tuple[str, ...] = ()
+    measurement_id: int | None = None  # that confirmed it
+
+
+class Silence(msgspec.Struct, frozen=True, kw_only=True):
+    """A possible shutdown: no vantage of a country has a line, on several networks, while others are heard."""
+
+    country: str
+    started_at: datetime  # when the last of them fell silent
+    vantages: tuple[str, ...]
+    networks: tuple[int, ...]
+    ended_at: datetime | None = None
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +116,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     transition: Transition | None = None
     served_from: tuple[Place, ...] = ()  # of the addresses that proved to serve the target, if a database tells
     incident: Incident | None = None  # as it is after this run, if this run changed it
+    updates: tuple[IncidentUpdate, ...] = ()  # what happened to it
+    is_aside: bool = False  # asked for once: no round of the series
+    look_again_seconds: float | None = None  # a further look is wanted sooner than the schedule says
     circumstances: str | None = None
     imported: Imported | None = None  # where it comes from, if it was not measured by a vantage of ours
 

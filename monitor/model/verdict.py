@@ -100,6 +100,25 @@ class DetectorState(msgspec.Struct, frozen=True, kw_only=True):
     last_state_at: datetime | None = None  # last kept round that spoke for `state` while the score was 0
     run_started_at: datetime | None = None  # first round since the score left 0
     settled: SeriesState = SeriesState.UNKNOWN  # the last state that was known; outlives a long silence
+    layer: str | None = None  # while not accessible: where it is prevented
+    other_layer: str | None = None  # another layer that failing rounds speak for
+    other_score: float = 0.0  # how much they do
+
+
+class DetectorParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """Probabilities of a failing round, the threshold, and how silence is forgotten; stored with each transition.
+
+    With these values four failing rounds or two confirmed ones reach the threshold, and eleven accessible ones clear.
+    """
+
+    p0: float = 0.05  # failing when nothing is wrong
+    p0_confirmed: float = 0.005  # failing with a confirmed verdict when nothing is wrong
+    p1: float = 0.6  # failing under the weakest block to be caught quickly
+    h: float = 9.0
+    rounds_to_accessible: int = 3
+    halving_after_hours: float = 24.0
+    half_life_hours: float = 48.0
+    forgotten_after_hours: float = 240.0
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,3 +133,5 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     score: float
     last_before_at: datetime | None = None  # last round of the old state
     first_after_at: datetime | None = None  # first round of the run that led here
+    asn: int = 0  # of the network it was seen on, 0 if unknown: each network is a series of its own
+    parameters: DetectorParameters | None = None  # None: confirmed before they were stored

@@ -11,14 +11,25 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from monitor.detect.cusum import is_failing
 from monitor.model.aggregation import OoniCount
 from monitor.model.fingerprint import Fingerprint
 from monitor.model.measurement import Measurement
 from monitor.model.observation import Step
-from monitor.model.outcome import Incident
+from monitor.model.onset import Dating, Edge, KeptRound, Onset
+from monitor.model.outcome import Incident, IncidentUpdate, Member, Silence, UpdateKind
 from monitor.model.place import Place
 from monitor.model.vantage import NetworkIdentity, VantageState
-from monitor.model.verdict import Confidence, DetectorState, Reason, SeriesState, Status, Transition, Verdict
+from monitor.model.verdict import (
+    Confidence,
+    DetectorParameters,
+    DetectorState,
+    Reason,
+    SeriesState,
+    Status,
+    Transition,
+    Verdict,
+)
 from monitor.store.connection import StoreError, connect_reader
 from monitor.store.recorder import LATE_REPLY_ORDINAL
 from monitor.store.rows import (
@@ -199,6 +210,32 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     transitions: int
     incidents_open: int
     runs_lost: int
+
+
+class StoredChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A confirmed change that is to be dated."""
+
+    transition_id: int
+    member: Member
+    edge: Edge
+    at: datetime
+    previous_at: datetime | None  # first round of the change of the series before it
+    dated_at: datetime | None  # when it was dated last
+
+
+class DatedEdge(msgspec.Struct, frozen=True, kw_only=True):
+    """A start or end at one vantage and network, with the rounds around it as raw evidence."""
+
+    incident: str
+    member: Member
+    network: str | None
+    confirmed_at: datetime
+    last_before_at: datetime | None
+    first_after_at: datetime | None
+    onset: Onset | None  # None: not dated yet
+
+
+Round = tuple[Measurement, Verdict]
 
 
 class Reader(AbstractContextManager["Reader"]):
@@ -386,8 +423,10 @@ class Reader(AbstractContextManager["Reader"]):
     ) -> list[Transition]:
         """Return confirmed changes, oldest first."""
         rows = self._all(
-            "SELECT t.name AS target, g.name AS vantage, x.* FROM transition x JOIN target t ON t.id = x.target_id "
-            "JOIN vantage g ON g.id = x.vantage_id WHERE (?1 IS NULL OR t.name = ?1) AND x.at >= ?2 AND x.at < ?3 "
+            "SELECT t.name AS target, g.name AS vantage, n.asn, x.* FROM transition x "
+            "JOIN target t ON t.id = x.target_id JOIN vantage g ON g.id = x.vantage_id "
+            "JOIN network n ON n.id = x.network_id "
+            "WHERE (?1 IS NULL OR t.name = ?1) AND x.at >= ?2 AND x.at < ?3 "
             "ORDER BY x.at, x.id",
             (target, _since(since), _until(until)),
         )
@@ -402,8 +441,139 @@ class Reader(AbstractContextManager["Reader"]):
                 score=row["score"],
                 last_before_at=optional_instant(row["last_before_at"]),
                 first_after_at=optional_instant(row["first_after_at"]),
+                asn=row["asn"] or 0,
+                parameters=None
+                if row["parameters"] is None
+                else msgspec.json.decode(row["parameters"], type=DetectorParameters),
             )
             for row in rows
+        ]
+
+    def rounds(self, *, since: datetime | None = None, until: datetime | None = None) -> Iterator[Round]:
+        """Yield what the detector was given, oldest first: measurements and the verdicts first drawn on them.
+
+        Read in pages, as `export` is.
+        """
+        at, last = _since(since), 0
+        while True:
+            rows = self._all(
+                f"SELECT {_CONCLUSION_COLUMNS}, v.rules_version, {_MEASUREMENT_COLUMNS} "  # noqa: S608 -- our own columns
+                "JOIN verdict v ON v.measurement_id = m.id AND (v.drawn_at, v.rules_version) = (SELECT drawn_at, "
+                "rules_version FROM verdict WHERE measurement_id = m.id ORDER BY drawn_at, rules_version LIMIT 1) "
+                "JOIN conclusion c ON c.id = v.conclusion_id "
+                "WHERE (m.started_at, m.id) > (?1, ?2) AND m.started_at < ?3 "
+                "AND NOT EXISTS (SELECT 1 FROM aside WHERE measurement_id = m.id) "
+                "ORDER BY m.started_at, m.id LIMIT ?4",
+                (at, last, _until(until), _EXPORT_PAGE),
+            )
+            if not rows:
+                return
+            for row in rows:
+                yield self._stored(row).measurement, _verdict(row)
+            at, last = rows[-1]["started_at"], rows[-1]["id"]
+
+    def kept_rounds(self, target: str, vantage: str, asn: int, since: datetime, until: datetime) -> list[KeptRound]:
+        """Return the rounds of a series that detection counts, by the verdicts that count today, oldest first."""
+        rows = self._all(
+            f"SELECT {_CONCLUSION_COLUMNS}, 0 AS rules_version, {_MEASUREMENT_COLUMNS} {_CURRENT_CONCLUSION} "  # noqa: S608 -- our own columns
+            "WHERE m.target_id = (SELECT id FROM target WHERE name = ?1) "
+            "AND m.vantage_id = (SELECT id FROM vantage WHERE name = ?2) AND m.started_at >= ?4 AND m.started_at < ?5 "
+            "AND coalesce(n.asn, 0) = ?3 AND NOT EXISTS (SELECT 1 FROM aside WHERE measurement_id = m.id) "
+            "AND (c.status IN ('accessible', 'blocked', 'throttled', 'withheld') "
+            "OR c.reason IN ('challenge', 'server_differs')) ORDER BY m.started_at, m.id",
+            (target, vantage, asn, milliseconds(since), milliseconds(until)),
+        )
+        kept = []
+        for row in rows:
+            # What a server said counts only if it came over TLS, which the observations tell.
+            measurement = self._stored(row).measurement if row["status"] == Status.INCONCLUSIVE else None
+            failing = is_failing(_verdict(row), measurement)
+            if failing is not None:
+                kept.append(KeptRound(instant(row["started_at"]), failing))
+        return kept
+
+    def changes_to_date(self, since: datetime) -> list[StoredChange]:
+        """Return the confirmed changes since an instant, with what is needed to say when each happened."""
+        return [
+            StoredChange(
+                transition_id=row["id"],
+                member=Member(row["target"], row["vantage"], row["asn"]),
+                edge=Edge.START if row["after"] == SeriesState.NOT_ACCESSIBLE else Edge.END,
+                at=instant(row["at"]),
+                previous_at=optional_instant(row["previous_at"]),
+                dated_at=optional_instant(row["dated_at"]),
+            )
+            for row in self._all(
+                "SELECT x.id, t.name AS target, g.name AS vantage, coalesce(n.asn, 0) AS asn, x.after, x.at, "
+                "(SELECT coalesce(p.first_after_at, p.at) FROM transition p JOIN network q ON q.id = p.network_id "
+                "WHERE p.target_id = x.target_id AND p.vantage_id = x.vantage_id "
+                "AND coalesce(q.asn, 0) = coalesce(n.asn, 0) AND p.at < x.at ORDER BY p.at DESC LIMIT 1) "
+                "AS previous_at, "
+                "(SELECT max(computed_at) FROM onset WHERE transition_id = x.id) AS dated_at "
+                "FROM transition x JOIN target t ON t.id = x.target_id JOIN vantage g ON g.id = x.vantage_id "
+                "JOIN network n ON n.id = x.network_id WHERE x.at >= ? ORDER BY x.at, x.id",
+                (milliseconds(since),),
+            )
+        ]
+
+    def incident_updates(self, incidents: Sequence[str]) -> list[IncidentUpdate]:
+        """Return what happened to incidents, by incident and number."""
+        return [
+            IncidentUpdate(
+                incident=row["incident_id"],
+                sequence=row["sequence"],
+                kind=UpdateKind(row["kind"]),
+                at=instant(row["at"]),
+                member=None if row["target"] is None else Member(row["target"], row["vantage"], row["asn"]),
+                network=row["network"],
+                status=_optional(Status, row["status"]),
+                mechanisms=tuple(msgspec.json.decode(row["mechanisms"])),
+                measurement_id=row["measurement_id"],
+            )
+            for row in self._all(
+                "SELECT * FROM incident_update WHERE incident_id IN (SELECT value FROM json_each(?)) "
+                "ORDER BY incident_id, sequence",
+                (_list(incidents),),
+            )
+        ]
+
+    def dated_edges(self, incidents: Sequence[str]) -> list[DatedEdge]:
+        """Return when the changes of incidents happened, as computed last, by incident and time of confirmation."""
+        return [
+            DatedEdge(
+                incident=row["incident_id"],
+                member=Member(row["target"], row["vantage"], row["asn"]),
+                network=row["network"],
+                confirmed_at=instant(row["at"]),
+                last_before_at=optional_instant(row["last_before_at"]),
+                first_after_at=optional_instant(row["first_after_at"]),
+                onset=None if row["computed_at"] is None else _onset(row),
+            )
+            for row in self._all(
+                "SELECT x.incident_id, x.at, x.last_before_at, x.first_after_at, t.name AS target, g.name AS vantage, "
+                "coalesce(n.asn, 0) AS asn, n.name AS network, o.* FROM transition x "
+                "JOIN target t ON t.id = x.target_id JOIN vantage g ON g.id = x.vantage_id "
+                "JOIN network n ON n.id = x.network_id LEFT JOIN onset o ON o.transition_id = x.id AND o.computed_at = "
+                "(SELECT max(computed_at) FROM onset WHERE transition_id = x.id) "
+                "WHERE x.incident_id IN (SELECT value FROM json_each(?)) ORDER BY x.incident_id, x.at, x.id",
+                (_list(incidents),),
+            )
+        ]
+
+    def silences(self, *, since: datetime | None = None) -> list[Silence]:
+        """Return when countries were silent, newest first; those that are silent still in any case."""
+        return [
+            Silence(
+                country=row["country"],
+                started_at=instant(row["started_at"]),
+                ended_at=optional_instant(row["ended_at"]),
+                vantages=tuple(msgspec.json.decode(row["vantages"])),
+                networks=tuple(msgspec.json.decode(row["networks"])),
+            )
+            for row in self._all(
+                "SELECT * FROM silence WHERE ended_at IS NULL OR ended_at >= ? ORDER BY started_at DESC",
+                (_since(since),),
+            )
         ]
 
     def open_incidents(self) -> list[Incident]:
@@ -413,13 +583,18 @@ class Reader(AbstractContextManager["Reader"]):
         ]
 
     def incidents(
-        self, *, platform: str | None = None, since: datetime | None = None, until: datetime | None = None
+        self,
+        *,
+        platform: str | None = None,
+        country: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> list[Incident]:
         """Return the incidents that were open at some time between two instants, newest first."""
         rows = self._all(
             "SELECT * FROM incident WHERE (?1 IS NULL OR platform = ?1) AND coalesce(closed_at >= ?2, 1) "
-            "AND opened_at < ?3 ORDER BY opened_at DESC, id",
-            (platform, _since(since), _until(until)),
+            "AND opened_at < ?3 AND (?4 IS NULL OR country = ?4) ORDER BY opened_at DESC, id",
+            (platform, _since(since), _until(until), country),
         )
         return [_incident(row) for row in rows]
 
@@ -657,15 +832,8 @@ def _origin(row: sqlite3.Row) -> Origin | None:
 
 def _stored_verdict(row: sqlite3.Row) -> StoredVerdict:
     return StoredVerdict(
-        verdict=Verdict(
-            status=Status(row["status"]),
-            rule=row["rule"],
-            because=row["because"],
-            rules_version=row["rules_version"],
-            confidence=_optional(Confidence, row["confidence"]),
-            layer=_optional(Step, row["layer"]),
-            mechanisms=tuple(msgspec.json.decode(row["mechanisms"])),
-            reason=_optional(Reason, row["reason"]),
+        verdict=msgspec.structs.replace(
+            _verdict(row),
             observations=tuple(msgspec.json.decode(row["observations"] or "[]")),
             isolation_observations=tuple(msgspec.json.decode(row["isolation_observations"] or "[]")),
         ),
@@ -680,11 +848,40 @@ def _stored_verdict(row: sqlite3.Row) -> StoredVerdict:
 
 def _incident(row: sqlite3.Row) -> Incident:
     found = dict(row)
-    for column in ("opened_at", "started_after", "started_before", "closed_at"):
+    for column in ("opened_at", "started_after", "started_before", "closed_at", "quorum_at"):
         found[column] = optional_instant(found[column])
-    for column in ("mechanisms", "members", "all_members"):
+    for column in ("mechanisms", "members", "all_members", "networks"):
         found[column] = msgspec.json.decode(found[column])
     return msgspec.convert(found, Incident)
+
+
+def _verdict(row: sqlite3.Row) -> Verdict:
+    return Verdict(
+        status=Status(row["status"]),
+        rule=row["rule"],
+        because=row["because"],
+        rules_version=row["rules_version"],
+        confidence=_optional(Confidence, row["confidence"]),
+        layer=_optional(Step, row["layer"]),
+        mechanisms=tuple(msgspec.json.decode(row["mechanisms"])),
+        reason=_optional(Reason, row["reason"]),
+    )
+
+
+def _onset(row: sqlite3.Row) -> Onset:
+    return Onset(
+        edge=Edge(row["edge"]),
+        dating=Dating(row["dating"]),
+        earliest=optional_instant(row["earliest"]),
+        median=optional_instant(row["median"]),
+        latest=optional_instant(row["latest"]),
+        log_support=row["log_support"],
+        rounds=row["rounds"],
+        window_start=instant(row["window_start"]),
+        window_end=instant(row["window_end"]),
+        computed_at=instant(row["computed_at"]),
+        is_final=bool(row["is_final"]),
+    )
 
 
 def _optional(kind: Any, value: str | None) -> Any:

@@ -7,12 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Final, TypeVar
 
+import msgspec
+
 from monitor.events.annotation import Calendar
 from monitor.model.aggregation import OoniCount
 from monitor.model.fingerprint import FingerprintSet
 from monitor.model.measurement import Evidence, Measurement
 from monitor.model.observation import TlsObservation
-from monitor.model.outcome import Imported, Incident, Outcome, Redrawn
+from monitor.model.onset import Onset
+from monitor.model.outcome import AffectedNetwork, Imported, Incident, IncidentUpdate, Outcome, Redrawn, Silence
 from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageInfo
@@ -25,6 +28,7 @@ from monitor.store.rows import (
     ObservationRow,
     as_stored,
     digest,
+    instant,
     microseconds,
     milliseconds,
     observation_row,
@@ -113,10 +117,12 @@ class Recorder:
         self._count_again(started, target, vantage)
         if outcome.detector is not None:
             self._detector((target, vantage, measurement.network.asn or 0), outcome.detector, started)
+        if outcome.is_aside:
+            self._db.execute("INSERT INTO aside (measurement_id) VALUES (?)", (measurement.id,))
+        if outcome.incident is not None:
+            self.incident(outcome.incident, outcome.updates)
         if outcome.transition is not None:
             self._transition(outcome.transition, outcome, network)
-        if outcome.incident is not None:
-            self.incident(outcome.incident)
 
     def imported(self, outcome: Outcome, target: Target, info: VantageInfo, at: datetime) -> None:
         """Write an imported run. Its vantage and a target that nobody configured get their rows with it.
@@ -251,14 +257,17 @@ class Recorder:
             (milliseconds(at), digest),
         )
 
-    def incident(self, incident: Incident) -> None:
-        """Write an incident as it is now."""
+    def incident(self, incident: Incident, updates: Iterable[IncidentUpdate]) -> None:
+        """Write an incident as it is now, and what happened to it."""
         self._db.execute(
             "INSERT INTO incident (id, platform, country, status, opened_at, started_after, started_before, closed_at, "
-            "mechanisms, members, all_members) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "mechanisms, members, all_members, networks, measured_networks, quorum_at, sequence) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET status = excluded.status, started_after = excluded.started_after, "
             "started_before = excluded.started_before, closed_at = excluded.closed_at, "
-            "mechanisms = excluded.mechanisms, members = excluded.members, all_members = excluded.all_members",
+            "mechanisms = excluded.mechanisms, members = excluded.members, all_members = excluded.all_members, "
+            "networks = excluded.networks, measured_networks = excluded.measured_networks, "
+            "quorum_at = excluded.quorum_at, sequence = excluded.sequence",
             (
                 incident.id,
                 incident.platform,
@@ -271,6 +280,63 @@ class Recorder:
                 text(incident.mechanisms),
                 text(incident.members),
                 text(incident.all_members),
+                text([_in_milliseconds(one) for one in incident.networks]),
+                incident.measured_networks,
+                optional_milliseconds(incident.quorum_at),
+                incident.sequence,
+            ),
+        )
+        self._db.executemany(
+            "INSERT OR IGNORE INTO incident_update (incident_id, sequence, kind, at, target, vantage, asn, network, "
+            "status, mechanisms, measurement_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    one.incident,
+                    one.sequence,
+                    one.kind,
+                    milliseconds(one.at),
+                    *(one.member or (None, None, None)),
+                    one.network,
+                    one.status,
+                    text(one.mechanisms),
+                    one.measurement_id,
+                )
+                for one in updates
+            ),
+        )
+
+    def onset(self, transition_id: int, onset: Onset) -> None:
+        """Write when a confirmed change happened, as far as is known now."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO onset (transition_id, computed_at, edge, dating, earliest, median, latest, "
+            "log_support, rounds, window_start, window_end, is_final) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                transition_id,
+                milliseconds(onset.computed_at),
+                onset.edge,
+                onset.dating,
+                optional_milliseconds(onset.earliest),
+                optional_milliseconds(onset.median),
+                optional_milliseconds(onset.latest),
+                onset.log_support,
+                onset.rounds,
+                milliseconds(onset.window_start),
+                milliseconds(onset.window_end),
+                onset.is_final,
+            ),
+        )
+
+    def silence(self, silence: Silence) -> None:
+        """Write that a country fell silent, or that it is heard again."""
+        self._db.execute(
+            "INSERT INTO silence (country, started_at, ended_at, vantages, networks) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET ended_at = excluded.ended_at",
+            (
+                silence.country,
+                milliseconds(silence.started_at),
+                optional_milliseconds(silence.ended_at),
+                text(silence.vantages),
+                text(silence.networks),
             ),
         )
 
@@ -581,7 +647,8 @@ class Recorder:
     def _transition(self, transition: Transition, outcome: Outcome, network: int) -> None:
         self._db.execute(
             "INSERT INTO transition (target_id, vantage_id, network_id, measurement_id, at, before, after, status, "
-            "score, last_before_at, first_after_at, rules_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "score, last_before_at, first_after_at, rules_version, incident_id, parameters) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self._named("target", transition.target),
                 self._named("vantage", transition.vantage),
@@ -595,6 +662,8 @@ class Recorder:
                 optional_milliseconds(transition.last_before_at),
                 optional_milliseconds(transition.first_after_at),
                 None if outcome.verdict is None else outcome.verdict.rules_version,
+                None if outcome.incident is None else outcome.incident.id,
+                None if transition.parameters is None else text(transition.parameters),
             ),
         )
 
@@ -652,6 +721,12 @@ class Recorder:
             ).fetchone()
         self._ids[key] = found[0]
         return int(found[0])
+
+
+def _in_milliseconds(network: AffectedNetwork) -> AffectedNetwork:
+    """Return a network with its times as the columns have theirs."""
+    ended_at = None if network.ended_at is None else instant(milliseconds(network.ended_at))
+    return msgspec.structs.replace(network, alarmed_at=instant(milliseconds(network.alarmed_at)), ended_at=ended_at)
 
 
 def _is_remarkable(verdict: Verdict | None) -> bool:

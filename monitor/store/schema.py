@@ -149,6 +149,14 @@ def m0041_served_from(database: Any) -> None:
     _run(database, _SERVED_FROM)
 
 
+@MIGRATIONS()
+def m0050_detection(database: Any) -> None:
+    """Give incidents networks, numbered updates and dated edges; a member is now a series on one network."""
+    _run(database, _DETECTION)
+    for column in ("members", "all_members"):
+        _run(database, _MEMBERS_ON_NETWORKS.format(column=column))
+
+
 _RECORD: Final = """
 CREATE TABLE platform (
     id INTEGER PRIMARY KEY,
@@ -538,6 +546,71 @@ CREATE TABLE delivery (
     last_outcome TEXT
 ) STRICT;
 CREATE INDEX delivery_due ON delivery (due_at) WHERE state = 'pending';
+"""
+
+_DETECTION: Final = """
+ALTER TABLE transition ADD COLUMN incident_id TEXT REFERENCES incident(id);
+-- of the detector, as JSON
+ALTER TABLE transition ADD COLUMN parameters TEXT;
+CREATE INDEX transition_at ON transition (at);
+ALTER TABLE incident ADD COLUMN networks TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE incident ADD COLUMN measured_networks INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE incident ADD COLUMN quorum_at INTEGER;
+ALTER TABLE incident ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE incident_update (
+    incident_id TEXT NOT NULL REFERENCES incident(id),
+    sequence INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    target TEXT,
+    vantage TEXT,
+    asn INTEGER,
+    network TEXT,
+    status TEXT,
+    mechanisms TEXT NOT NULL,
+    measurement_id INTEGER,
+    PRIMARY KEY (incident_id, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX incident_update_at ON incident_update (at);
+-- when a confirmed change happened; computed several times, and only the last is final
+CREATE TABLE onset (
+    transition_id INTEGER NOT NULL REFERENCES transition(id),
+    computed_at INTEGER NOT NULL,
+    edge TEXT NOT NULL,
+    dating TEXT NOT NULL,
+    earliest INTEGER,
+    median INTEGER,
+    latest INTEGER,
+    log_support REAL NOT NULL,
+    rounds INTEGER NOT NULL,
+    window_start INTEGER NOT NULL,
+    window_end INTEGER NOT NULL,
+    is_final INTEGER NOT NULL,
+    PRIMARY KEY (transition_id, computed_at)
+) STRICT, WITHOUT ROWID;
+-- measurements that somebody asked for once: no rounds of the series, and the detector heard nothing of them
+CREATE TABLE aside (measurement_id INTEGER PRIMARY KEY REFERENCES measurement(id) ON DELETE CASCADE) STRICT;
+-- no vantage of a country had a line, on several networks, while others were heard
+CREATE TABLE silence (
+    country TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    vantages TEXT NOT NULL,
+    networks TEXT NOT NULL,
+    PRIMARY KEY (country, started_at)
+) STRICT, WITHOUT ROWID;
+"""
+
+# Members become series on one network: that of their latest transition inside the incident; 0 if it is not known.
+_MEMBERS_ON_NETWORKS: Final = """
+UPDATE incident SET {column} = (
+    SELECT json_group_array(json_array(json_extract(value, '$[0]'), json_extract(value, '$[1]'), coalesce((
+        SELECT n.asn FROM transition x JOIN target t ON t.id = x.target_id JOIN vantage g ON g.id = x.vantage_id
+        JOIN network n ON n.id = x.network_id
+        WHERE t.name = json_extract(value, '$[0]') AND g.name = json_extract(value, '$[1]')
+        AND x.after = 'not_accessible' AND x.at BETWEEN incident.opened_at AND coalesce(incident.closed_at, x.at)
+        ORDER BY x.at DESC LIMIT 1), 0)))
+    FROM json_each(incident.{column}));
 """
 
 _FINGERPRINTS: Final = """

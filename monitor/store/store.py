@@ -24,7 +24,8 @@ from monitor.config.schema import Retention
 from monitor.events.annotation import Calendar
 from monitor.model.aggregation import OoniCount
 from monitor.model.fingerprint import FingerprintSet
-from monitor.model.outcome import Incident, Outcome, Redrawn
+from monitor.model.onset import Onset
+from monitor.model.outcome import Incident, IncidentUpdate, Outcome, Redrawn, Silence
 from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.vantage import VantageCheck, VantageInfo
@@ -167,9 +168,17 @@ class Store:
         at = self._clock.now()
         return self._queue(lambda recorder: recorder.redrawn(redrawn, at), is_run=True)
 
-    def record_incident(self, incident: Incident) -> "Future[bool]":
-        """Queue an incident as it is now, changed by something else than a run."""
-        return self._queue(lambda recorder: recorder.incident(incident), is_run=False)
+    def record_incident(self, incident: Incident, updates: Sequence[IncidentUpdate]) -> "Future[bool]":
+        """Queue an incident as it is now, and what happened to it, changed by something else than a run."""
+        return self._queue(lambda recorder: recorder.incident(incident, updates), is_run=False)
+
+    def record_onset(self, transition_id: int, onset: Onset) -> "Future[bool]":
+        """Queue when a confirmed change happened, as far as is known now."""
+        return self._queue(lambda recorder: recorder.onset(transition_id, onset), is_run=False)
+
+    def record_silence(self, silence: Silence) -> "Future[bool]":
+        """Queue that a country fell silent, or that it is heard again."""
+        return self._queue(lambda recorder: recorder.silence(silence), is_run=False)
 
     def record_check(self, check: VantageCheck) -> "Future[bool]":
         """Queue a round of sanity checks."""

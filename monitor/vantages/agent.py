@@ -62,7 +62,7 @@ class AgentVantage:
     async def check(self) -> VantageCheck:
         """Have the agent run its own sanity checks."""
         check = await self._ask("/v1/check", b"{}", VantageCheck)
-        return msgspec.structs.replace(check, vantage=self.info.name)
+        return msgspec.structs.replace(check, vantage=self.info.name, reason=None)  # the far side may say anything
 
     async def close(self) -> None:
         """Close the connections to the agent."""

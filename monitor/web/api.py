@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from monitor.detect.rollup import PlatformVerdict
 from monitor.model.aggregation import OoniCount
-from monitor.model.outcome import Incident
+from monitor.store.incident_detail import IncidentDetail
 from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.web.route import Parameter, Route
-from monitor.web.services import CountsQuery, DaemonStatus, HistoryQuery, Services, TargetState
+from monitor.web.services import CountsQuery, DaemonStatus, HistoryQuery, IncidentQuery, Services, TargetState
 
 MOST_ITEMS: Final = 1000
 _FEW_ITEMS: Final = 100
@@ -52,7 +52,7 @@ class OoniCounts(msgspec.Struct, frozen=True):
 class Incidents(msgspec.Struct, frozen=True):
     """Answer of /api/v1/incidents, newest first."""
 
-    incidents: tuple[Incident, ...]
+    incidents: tuple[IncidentDetail, ...]
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -151,8 +151,14 @@ async def measurement(services: Services, request: Request) -> Response:
 
 
 async def incidents(services: Services, request: Request) -> Response:
-    """Return incidents, open and closed."""
-    return answer(Incidents(tuple(await services.incidents(limit_of(request)))))
+    """Return incidents, open and closed, of one platform or country if the query names it."""
+    wanted = IncidentQuery(
+        platform=request.query_params.get("platform"),
+        country=request.query_params.get("country"),
+        is_open=request.query_params.get("open", "") not in {"", "0", "false"},
+        limit=limit_of(request),
+    )
+    return answer(Incidents(tuple(await services.incidents(wanted))))
 
 
 async def bad_query(_: Request, error: Exception) -> Response:
@@ -245,5 +251,16 @@ ROUTES: Final = (
         parameters=(Parameter("target", "its name", _TEXT, required=True), LIMIT),
         answer=Served,
     ),
-    Route("/api/v1/incidents", incidents, "Incidents, newest first", parameters=(LIMIT,), answer=Incidents),
+    Route(
+        "/api/v1/incidents",
+        incidents,
+        "Incidents with their dated edges and what happened to them, newest first",
+        parameters=(
+            Parameter("platform", "only of this platform", _TEXT),
+            Parameter("country", "only in this country", _TEXT),
+            Parameter("open", "1: only those that have not ended", {"type": "integer", "enum": [0, 1]}),
+            LIMIT,
+        ),
+        answer=Incidents,
+    ),
 )

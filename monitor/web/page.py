@@ -23,9 +23,10 @@ from monitor.events.timeline import InForce, Span, in_force
 from monitor.model.place import Place
 from monitor.model.vantage import Role, VantageState
 from monitor.model.verdict import Status
+from monitor.store.incident_detail import IncidentDetail
 from monitor.web.guard import CONTENT_POLICY
 from monitor.web.route import Route
-from monitor.web.services import DaemonStatus, Services, TargetState, VantageHealth
+from monitor.web.services import DaemonStatus, IncidentQuery, Services, TargetState, VantageHealth
 
 # A sign as well as a colour: one reader in twenty does not see the difference between red and green. Worst first.
 _SIGNS: Final = {
@@ -40,6 +41,7 @@ _SIGNS: Final = {
 _RANK: Final = {status: rank for rank, status in enumerate(_SIGNS)}
 _ROUNDS_UNTIL_STALE: Final = 3
 _MOST_SHOWN: Final = 8
+_MOST_INCIDENTS: Final = 100
 NO_EVENTS: Final = Calendar()
 
 
@@ -55,7 +57,9 @@ class ShownEvent(NamedTuple):
 async def page(services: Services, _: Request) -> Response:
     """Return the page as it is now."""
     targets = await services.targets()
-    text = await asyncio.to_thread(render, services.status(), targets, services.platforms(targets), services.calendar)
+    incidents = await services.incidents(IncidentQuery(is_open=True, limit=_MOST_INCIDENTS))
+    platforms = services.platforms(targets)
+    text = await asyncio.to_thread(render, services.status(), targets, platforms, incidents, services.calendar)
     policy = f"{CONTENT_POLICY}; style-src '{_style_hash()}'"
     return HTMLResponse(text, headers={"Content-Security-Policy": policy})
 
@@ -64,6 +68,7 @@ def render(
     status: DaemonStatus,
     targets: Sequence[TargetState],
     platforms: Sequence[PlatformVerdict] = (),
+    incidents: Sequence[IncidentDetail] = (),
     calendar: Calendar = NO_EVENTS,
 ) -> str:
     """Return the HTML."""
@@ -81,6 +86,7 @@ def render(
         .get_template("page.html")
         .render(
             status=status,
+            incidents=incidents,
             groups=groups,
             platforms=[one for one in ranked if not _is_clear(one)],
             clear=[one for one in ranked if _is_clear(one)],

@@ -12,11 +12,12 @@ from monitor.events.annotation import Calendar
 from monitor.exporter.exporter import Exporter
 from monitor.model.aggregation import OoniCount
 from monitor.model.measurement import Recording
-from monitor.model.outcome import Incident
+from monitor.model.outcome import Incident, Silence
 from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageState
 from monitor.model.verdict import Confidence, Reason, Status, Verdict
+from monitor.store.incident_detail import IncidentDetail
 from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.store.store import StoreHealth
 
@@ -75,6 +76,7 @@ class DaemonStatus(msgspec.Struct, frozen=True, kw_only=True):
     has_control_vantage: bool
     vantages: tuple[VantageHealth, ...]
     open_incidents: tuple[Incident, ...]
+    silences: tuple[Silence, ...] = ()  # countries of which no vantage has a line: perhaps a shutdown
     store: StoreHealth
 
 
@@ -114,6 +116,15 @@ class CountsQuery(msgspec.Struct, frozen=True, kw_only=True):
     country: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    limit: int = 100
+
+
+class IncidentQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which incidents are wanted, newest first."""
+
+    platform: str | None = None
+    country: str | None = None
+    is_open: bool = False  # only those that have not ended
     limit: int = 100
 
 
@@ -177,8 +188,8 @@ class Services(Protocol):
         """Return where a target was served from, the latest days first."""
         ...
 
-    async def incidents(self, limit: int) -> Sequence[Incident]:
-        """Return incidents, open and closed, newest first."""
+    async def incidents(self, query: IncidentQuery) -> Sequence[IncidentDetail]:
+        """Return incidents with their details, newest first."""
         ...
 
     async def reload(self) -> tuple[bool, str]:

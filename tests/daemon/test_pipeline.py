@@ -5,9 +5,9 @@ import msgspec
 
 from monitor.daemon.control_book import ControlBook
 from monitor.daemon.memory import Memory
-from monitor.daemon.pipeline import Pipeline, Settings
+from monitor.daemon.pipeline import Look, Pipeline, Settings
 from monitor.daemon.sanity_book import SanityBook
-from monitor.model.measurement import Limits, Request
+from monitor.model.measurement import Limits, Recording, Request
 from monitor.model.observation import DnsAnswer
 from monitor.model.outcome import Outcome
 from monitor.model.place import Place
@@ -54,8 +54,8 @@ class Bench:
             nothing_seen=lambda *_: recording().measurement,
         )
 
-    async def round(self) -> Outcome:
-        return await self._pipeline.round(X_HOME, self._vantage, INTERVAL_SECONDS)
+    async def round(self, look: Look = Look.SCHEDULED, *, in_series: bool = True) -> Outcome:
+        return await self._pipeline.round(X_HOME, self._vantage, INTERVAL_SECONDS, look=look, in_series=in_series)
 
     async def close(self) -> None:
         await self._pipeline.close()
@@ -98,6 +98,44 @@ def test_a_vantage_that_cannot_be_used_says_nothing_about_the_target() -> None:
     assert bench.recorded == [outcome]
 
 
+def failing() -> Recording:
+    """Return what a reset during the handshake looks like."""
+    cut = msgspec.structs.replace(TLS, failure="connection_reset", chain=(), version=None, cipher=None, alpn=None)
+    return recording(DNS, TCP, cut)
+
+
+def test_a_first_failing_round_asks_for_a_further_look_and_that_one_is_hasty_and_asks_the_control_anew() -> None:
+    clock = HandClock()
+    here = ScriptedVantage("here", clock, [recording(), recording(), recording(), failing()])
+    control = ScriptedVantage("control", clock, role=Role.CONTROL)
+    bench = Bench(clock, here, control)
+
+    async def rounds() -> list[Outcome]:
+        made = []
+        for _ in range(4):
+            made.append(await bench.round())
+            clock.seconds += INTERVAL_SECONDS
+        return made
+
+    outcomes = asyncio.run(rounds())
+    assert [one.look_again_seconds for one in outcomes] == [None, None, None, 5.0]
+    asked_before = len(control.asked)
+    clock.seconds -= INTERVAL_SECONDS - 5.5
+    further = asyncio.run(bench.round(Look.SUSPICION))
+    assert further.look_again_seconds == 10.0
+    assert len(control.asked) > asked_before
+    usual, hasty = here.asked[0].limits, here.asked[-1].limits
+    assert hasty.tls_seconds == usual.tls_seconds / 2
+    assert hasty.total_seconds < usual.total_seconds
+
+
+def test_what_somebody_asked_for_once_is_set_aside_and_the_detector_hears_nothing_of_it() -> None:
+    clock = HandClock()
+    bench = Bench(clock, ScriptedVantage("here", clock), ScriptedVantage("control", clock, role=Role.CONTROL))
+    outcome = asyncio.run(bench.round(in_series=False))
+    assert (outcome.is_aside, outcome.detector, outcome.look_again_seconds) == (True, None, None)
+
+
 def test_what_was_seen_before_a_suspended_night_is_old_in_the_morning() -> None:
     clock = HandClock()
     here, control = ScriptedVantage("here", clock), ScriptedVantage("control", clock, role=Role.CONTROL)
@@ -132,3 +170,36 @@ def test_only_a_server_that_proved_to_be_the_targets_own_tells_where_it_is_serve
         return [(await bench.round()).served_from for _ in script]
 
     assert asyncio.run(rounds()) == [(Place("US", 13335),), (), (Place("US", 13335),)]
+
+
+def test_an_outage_that_begins_just_after_the_control_was_asked_is_no_block() -> None:
+    clock = HandClock()
+    here = ScriptedVantage("here", clock, [recording(), failing()])
+    control = ScriptedVantage("control", clock, [recording(), failing()], role=Role.CONTROL)
+    bench = Bench(clock, here, control)
+
+    async def before_and_after() -> Outcome:
+        await bench.round()
+        clock.seconds += 20.0
+        return await bench.round()
+
+    verdict = asyncio.run(before_and_after()).verdict
+    assert verdict is not None
+    assert verdict.status is Status.DOWN
+
+
+def test_a_control_that_can_no_longer_be_asked_does_not_decide_by_what_it_saw_before() -> None:
+    clock = HandClock()
+    here = ScriptedVantage("here", clock, [recording(), failing()])
+    control = ScriptedVantage("control", clock, [recording(), VantageError("gone")], role=Role.CONTROL)
+    bench = Bench(clock, here, control)
+
+    async def before_and_after() -> Outcome:
+        await bench.round()
+        clock.seconds += 20.0
+        return await bench.round()
+
+    outcome = asyncio.run(before_and_after())
+    assert outcome.verdict is not None
+    assert (outcome.verdict.status, outcome.verdict.reason) == (Status.INCONCLUSIVE, Reason.NO_CONTROL)
+    assert outcome.control_ids == ()

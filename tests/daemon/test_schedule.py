@@ -122,3 +122,56 @@ def test_a_new_plan_restarts_only_what_changed() -> None:
         await schedule.stop(0)
 
     asyncio.run(main())
+
+
+def test_a_further_run_comes_when_it_is_wanted_and_shares_the_place_of_its_entry() -> None:
+    ran: list[Hashable] = []
+
+    async def main() -> None:
+        began, done, release = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def run(payload: Hashable) -> None:
+            ran.append(payload)
+            if payload == "long":
+                schedule.again("a", 0.0, "meanwhile")
+                began.set()
+                await asyncio.wait_for(release.wait(), 30)
+                schedule.again("a", 0.2, "after")
+            if payload == "after":
+                done.set()
+
+        schedule = Schedule(StepClock(), run, lambda _lag: None, lambda _payload: None)
+        schedule.apply([Entry("a", 3600, 0.0, "scheduled")])
+        schedule.start()
+        schedule.again("unknown", 0.0, "never")
+        schedule.again("a", 3600.0, "replaced")
+        schedule.again("a", 0.0, "long")
+        await asyncio.wait_for(began.wait(), 30)
+        await asyncio.sleep(0.1)
+        release.set()
+        await asyncio.wait_for(done.wait(), 30)
+        await schedule.stop(0)
+
+    asyncio.run(main())
+    assert ran == ["long", "after"]
+
+
+def test_a_further_run_goes_with_its_entry_and_with_the_schedule() -> None:
+    ran: list[Hashable] = []
+
+    async def main() -> None:
+        async def run(payload: Hashable) -> None:
+            ran.append(payload)
+
+        schedule = Schedule(StepClock(), run, lambda _lag: None, lambda _payload: None)
+        schedule.apply([Entry("a", 3600, 0.0, 1), Entry("b", 3600, 0.0, 1)])
+        schedule.start()
+        schedule.again("a", 0.1, "a again")
+        schedule.again("b", 0.3, "b again")
+        schedule.apply([Entry("b", 3600, 0.0, 1)])
+        await asyncio.sleep(0.2)
+        await schedule.stop(0)
+        await asyncio.sleep(0.2)
+
+    asyncio.run(main())
+    assert ran == []

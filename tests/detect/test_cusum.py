@@ -2,9 +2,10 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import msgspec
 import pytest
 
-from monitor.detect.cusum import Parameters, is_failing, step
+from monitor.detect.cusum import DEFAULT, accessible_step, changed_layer, confirmed_step, failing_step, is_failing, step
 from monitor.model.measurement import Measurement, RunContext
 from monitor.model.observation import HttpObservation, Observation
 from monitor.model.verdict import Confidence, DetectorState, Reason, SeriesState, Status, Transition, Verdict
@@ -38,6 +39,7 @@ VERDICTS: Final = {
     ".": verdict(Status.ACCESSIBLE),
     "x": verdict(Status.BLOCKED, Confidence.LIKELY),
     "X": verdict(Status.BLOCKED, Confidence.CONFIRMED),
+    "h": msgspec.structs.replace(verdict(Status.BLOCKED, Confidence.LIKELY), mechanisms=("http.reset",)),
     "t": verdict(Status.THROTTLED, Confidence.LIKELY),
     "w": verdict(Status.WITHHELD, Confidence.LIKELY),
     "d": verdict(Status.DOWN),
@@ -60,9 +62,8 @@ def run(
 
 
 def test_steps_have_the_published_sizes() -> None:
-    parameters = Parameters()
-    assert (round(parameters.failing, 3), round(parameters.accessible, 3)) == (2.485, -0.865)
-    assert round(parameters.confirmed, 3) == 4.787
+    assert (round(failing_step(), 3), round(accessible_step(), 3)) == (2.485, -0.865)
+    assert round(confirmed_step(), 3) == 4.787
 
 
 def test_four_failing_rounds_make_a_transition_and_three_do_not() -> None:
@@ -72,6 +73,7 @@ def test_four_failing_rounds_make_a_transition_and_three_do_not() -> None:
     assert (number, transition.before, transition.after) == (3, ACCESSIBLE, NOT_ACCESSIBLE)
     assert transition.status is Status.BLOCKED
     assert transition.score == pytest.approx(9.94, abs=0.01)
+    assert transition.parameters == DEFAULT
 
 
 def test_two_confirmed_rounds_suffice_and_one_never_does() -> None:
@@ -160,7 +162,7 @@ def test_silence_of_a_day_leaves_the_score_and_a_longer_one_halves_it() -> None:
     assert run("x", known, last + timedelta(hours=24))[1]
     after, transitions = run("x", known, last + timedelta(hours=48))
     assert transitions == []
-    assert after.score == pytest.approx(known.score / 2 + Parameters().failing)
+    assert after.score == pytest.approx(known.score / 2 + failing_step())
 
 
 def test_after_ten_days_of_silence_the_state_is_unknown() -> None:
@@ -175,6 +177,18 @@ def test_return_after_such_a_silence_is_told() -> None:
     blocked, _ = run("...XX")
     ((number, transition),) = run("....", blocked, START + timedelta(days=20))[1]
     assert (number, transition.before, transition.after) == (2, UNKNOWN, ACCESSIBLE)
+
+
+def test_another_layer_counts_after_four_failing_rounds_of_it_and_no_single_one() -> None:
+    blocked, _ = run("...xxxx")
+    assert blocked.layer == "tls"
+    for rounds in ("hhh", "hxhxhx"):
+        still, transitions = run(rounds, blocked)
+        assert (still.layer, transitions) == ("tls", [])
+    moved, transitions = run("hhhh", blocked)
+    assert (moved.layer, transitions) == ("http", [])
+    assert changed_layer(blocked, moved)
+    assert not changed_layer(DetectorState(), blocked)
 
 
 def test_clock_set_back_breaks_nothing() -> None:

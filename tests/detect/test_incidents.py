@@ -1,13 +1,23 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from monitor.detect.incidents import apply
-from monitor.model.outcome import Incident
-from monitor.model.verdict import SeriesState, Status, Transition, Verdict
+from monitor.detect.incidents import Setting, apply, extent, moved_layer, returning, without
+from monitor.model.outcome import AffectedNetwork, Incident, Member, UpdateKind
+from monitor.model.verdict import DetectorState, SeriesState, Status, Transition, Verdict
 
 AT: Final = datetime(2024, 2, 17, 17, 10, tzinfo=UTC)
 LAST_ACCESSIBLE: Final = AT - timedelta(minutes=13)
 FIRST_FAILING: Final = AT - timedelta(minutes=4)
+
+
+ASNS: Final = {"ptcl": 17557, "cmpak": 59257, "laptop": 17557}
+HOUR: Final = timedelta(hours=1)
+
+
+def place(vantage: str = "ptcl", measured: int = 1, *, is_test: bool = True) -> Setting:
+    return Setting(
+        "x", "PK", network=vantage.upper(), measured_networks=measured, measurement_id=7, is_test=is_test, quorum=2
+    )
 
 
 def blocked(
@@ -17,17 +27,20 @@ def blocked(
     status: Status = Status.BLOCKED,
     before: SeriesState = SeriesState.ACCESSIBLE,
     at: datetime = AT,
+    asn: int | None = None,
 ) -> Transition:
     return Transition(
         target=target, vantage=vantage, at=at, before=before, after=SeriesState.NOT_ACCESSIBLE, status=status,
-        score=9.9, last_before_at=LAST_ACCESSIBLE, first_after_at=FIRST_FAILING,
+        score=9.9, last_before_at=LAST_ACCESSIBLE, first_after_at=FIRST_FAILING, asn=asn or ASNS[vantage],
     )  # fmt: skip
 
 
-def returned(target: str = "x-home", vantage: str = "ptcl", at: datetime = AT + timedelta(hours=3)) -> Transition:
+def returned(
+    target: str = "x-home", vantage: str = "ptcl", at: datetime = AT + 3 * HOUR, asn: int | None = None
+) -> Transition:
     return Transition(
         target=target, vantage=vantage, at=at, before=SeriesState.NOT_ACCESSIBLE, after=SeriesState.ACCESSIBLE,
-        status=Status.ACCESSIBLE, score=9.5,
+        status=Status.ACCESSIBLE, score=9.5, asn=asn or ASNS[vantage],
     )  # fmt: skip
 
 
@@ -35,14 +48,24 @@ def verdict(*mechanisms: str) -> Verdict:
     return Verdict(status=Status.BLOCKED, rule="r", because="b", rules_version=1, mechanisms=mechanisms)
 
 
-def opened(transition: Transition | None = None, *mechanisms: str) -> Incident:
-    incident = apply(None, transition or blocked(), verdict(*(mechanisms or ("tls.reset.sni",))), "x", "PK")
-    assert incident is not None
-    return incident
+def after(
+    incident: Incident | None, transition: Transition, *mechanisms: str, measured: int = 1, is_test: bool = True
+) -> Incident:
+    """Return the incident after a transition, which must change it."""
+    at = place(transition.vantage, measured, is_test=is_test)
+    applied = apply(incident, transition, verdict(*(mechanisms or ("tls.reset.sni",))), at)
+    assert applied is not None
+    return applied.incident
+
+
+def kinds(incident: Incident | None, transition: Transition) -> list[UpdateKind]:
+    applied = apply(incident, transition, verdict("tls.reset"), place(transition.vantage, 2))
+    return [one.kind for one in applied.updates] if applied else []
 
 
 def test_first_transition_opens_an_incident() -> None:
-    assert opened() == Incident(
+    member = Member("x-home", "ptcl", 17557)
+    assert after(None, blocked()) == Incident(
         id="x-pk-20240217",
         platform="x",
         country="PK",
@@ -51,65 +74,142 @@ def test_first_transition_opens_an_incident() -> None:
         started_after=LAST_ACCESSIBLE,
         started_before=FIRST_FAILING,
         mechanisms=("tls.reset.sni",),
-        members=(("x-home", "ptcl"),),
-        all_members=(("x-home", "ptcl"),),
+        members=(member,),
+        all_members=(member,),
+        networks=(AffectedNetwork(asn=17557, name="PTCL", alarmed_at=AT),),
+        measured_networks=1,
+        sequence=1,
     )
+
+
+def test_an_update_says_what_happened_where_and_what_confirmed_it() -> None:
+    applied = apply(None, blocked(), verdict("tls.reset"), place())
+    assert applied is not None
+    (update,) = applied.updates
+    assert (update.incident, update.sequence, update.kind, update.at) == ("x-pk-20240217", 1, UpdateKind.START, AT)
+    assert (update.member, update.network) == (Member("x-home", "ptcl", 17557), "PTCL")
+    assert (update.status, update.mechanisms, update.measurement_id) == (Status.BLOCKED, ("tls.reset",), 7)
 
 
 def test_id_that_was_given_out_gets_a_suffix() -> None:
     taken = {"x-pk-20240217", "x-pk-20240217-2"}
-    incident = apply(None, blocked(), verdict(), "x", "PK", taken=taken)
-    assert incident is not None
-    assert incident.id == "x-pk-20240217-3"
+    applied = apply(None, blocked(), verdict(), place(), taken=taken)
+    assert applied is not None
+    assert applied.incident.id == "x-pk-20240217-3"
 
 
-def test_crossing_from_unknown_began_before_the_first_measurement() -> None:
-    assert opened(blocked(before=SeriesState.UNKNOWN)).started_after is None
+def test_crossing_from_unknown_is_found_and_began_before_the_first_measurement() -> None:
+    found = blocked(before=SeriesState.UNKNOWN)
+    assert after(None, found).started_after is None
+    assert kinds(None, found) == [UpdateKind.FOUND]
 
 
-def test_further_targets_and_networks_join() -> None:
-    incident = apply(opened(), blocked("x-api", "cmpak"), verdict("tcp.timeout"), "x", "PK")
-    assert incident is not None
-    assert incident.members == (("x-home", "ptcl"), ("x-api", "cmpak"))
-    assert incident.mechanisms == ("tls.reset.sni", "tcp.timeout")
-    assert incident.opened_at == AT
+def test_a_further_target_joins_and_a_further_network_is_a_spread() -> None:
+    first = after(None, blocked())
+    assert kinds(first, blocked("x-api")) == [UpdateKind.JOIN]
+    assert kinds(first, blocked("x-home", "cmpak", at=AT + 2 * HOUR)) == [UpdateKind.SPREAD]
+    wider = after(after(first, blocked("x-api")), blocked("x-api", "cmpak"), "tcp.timeout")
+    assert wider.members == (
+        Member("x-home", "ptcl", 17557), Member("x-api", "ptcl", 17557), Member("x-api", "cmpak", 59257)
+    )  # fmt: skip
+    assert wider.mechanisms == ("tls.reset.sni", "tcp.timeout")
+    assert (wider.opened_at, wider.sequence) == (AT, 4)  # with the quorum
 
 
-def test_same_member_joins_once() -> None:
-    incident = apply(opened(), blocked(before=SeriesState.UNKNOWN), verdict("tls.reset.sni"), "x", "PK")
-    assert incident == opened()
+def test_same_member_joins_once_and_makes_no_update() -> None:
+    first = after(None, blocked())
+    again = blocked(before=SeriesState.UNKNOWN)
+    assert after(first, again) == first
+    assert kinds(first, again) == []
 
 
 def test_gravest_status_stands() -> None:
-    throttled = opened(blocked(status=Status.THROTTLED))
+    throttled = after(None, blocked(status=Status.THROTTLED))
     assert throttled.status is Status.THROTTLED
-    graver = apply(throttled, blocked("x-api"), verdict(), "x", "PK")
-    assert graver is not None
+    graver = after(throttled, blocked("x-api"))
     assert graver.status is Status.BLOCKED
-    milder = apply(graver, blocked("x-media", status=Status.WITHHELD), verdict(), "x", "PK")
-    assert milder is not None
-    assert milder.status is Status.BLOCKED
+    assert after(graver, blocked("x-media", status=Status.WITHHELD)).status is Status.BLOCKED
 
 
 def test_incident_stays_open_while_a_member_is_left_and_ends_with_the_last() -> None:
-    both = apply(opened(), blocked("x-api"), verdict(), "x", "PK")
-    one = apply(both, returned("x-home"), verdict(), "x", "PK")
-    assert one is not None
-    assert (one.members, one.closed_at) == ((("x-api", "ptcl"),), None)
-    none = apply(one, returned("x-api"), verdict(), "x", "PK")
-    assert none is not None
-    assert (none.members, none.closed_at) == ((), AT + timedelta(hours=3))
-    assert none.all_members == (("x-home", "ptcl"), ("x-api", "ptcl"))
+    both = after(after(None, blocked()), blocked("x-api", "cmpak"))
+    assert kinds(both, returned("x-home")) == [UpdateKind.PARTIAL_END]
+    one = after(both, returned("x-home"))
+    assert (one.members, one.closed_at) == ((Member("x-api", "cmpak", 59257),), None)
+    assert [network.ended_at for network in one.networks] == [AT + 3 * HOUR, None]
+    assert kinds(one, returned("x-api", "cmpak")) == [UpdateKind.END]
+    none = after(one, returned("x-api", "cmpak"))
+    assert (none.members, none.closed_at) == ((), AT + 3 * HOUR)
+    assert len(none.all_members) == 2
+
+
+def test_a_laptop_on_another_network_does_not_end_what_the_first_network_does() -> None:
+    at_home = after(None, blocked(vantage="laptop"))
+    assert apply(at_home, returned(vantage="laptop", asn=45773), verdict(), place("laptop")) is None
+    assert after(at_home, returned(vantage="laptop")).closed_at == AT + 3 * HOUR
 
 
 def test_return_of_what_was_no_member_changes_nothing() -> None:
-    assert apply(opened(), returned("x-api"), verdict(), "x", "PK") is None
-    assert apply(None, returned(), verdict(), "x", "PK") is None
+    assert apply(after(None, blocked()), returned("x-api"), verdict(), place()) is None
+    assert apply(None, returned(), verdict(), place()) is None
 
 
 def test_closed_incident_is_not_opened_again() -> None:
-    closed = apply(opened(), returned(), verdict(), "x", "PK")
-    assert closed is not None
-    later = apply(closed, blocked(at=AT + timedelta(days=1)), verdict(), "x", "PK", taken={closed.id})
+    closed = after(after(None, blocked()), returned())
+    later = apply(closed, blocked(at=AT + timedelta(days=1)), verdict(), place(), taken={closed.id})
     assert later is not None
-    assert later.id == "x-pk-20240218"
+    assert later.incident.id == "x-pk-20240218"
+
+
+def test_mechanism_at_another_layer_is_an_entry_of_the_same_incident() -> None:
+    incident = after(None, blocked())
+    applied = moved_layer(incident, Member("x-home", "ptcl", 17557), verdict("dns.nxdomain"), place(), AT + HOUR)
+    assert applied is not None
+    assert applied.incident.mechanisms == ("tls.reset.sni", "dns.nxdomain")
+    assert [(one.kind, one.sequence) for one in applied.updates] == [(UpdateKind.MECHANISM, 2)]
+    assert moved_layer(incident, Member("x-api", "ptcl", 17557), verdict("dns.nxdomain"), place(), AT) is None
+
+
+def test_member_that_is_measured_no_more_leaves_with_an_entry_and_the_last_closes() -> None:
+    both = after(after(None, blocked()), blocked("x-api"))
+    one = without(both, [Member("x-home", "ptcl", 17557)], AT + HOUR)
+    assert one is not None
+    assert ([each.kind for each in one.updates], one.incident.closed_at) == ([UpdateKind.UNWATCHED], None)
+    none = without(one.incident, one.incident.members, AT + HOUR)
+    assert none is not None
+    assert (none.incident.closed_at, none.incident.sequence) == (AT + HOUR, 4)
+    assert without(both, [], AT) is None
+
+
+def test_two_networks_within_an_hour_are_a_quorum_and_later_or_unknown_ones_are_not() -> None:
+    first = after(None, blocked())
+    assert first.quorum_at is None
+    soon = AT + timedelta(minutes=60)
+    assert kinds(first, blocked(vantage="cmpak", at=soon)) == [UpdateKind.SPREAD, UpdateKind.QUORUM]
+    assert after(first, blocked(vantage="cmpak", at=soon)).quorum_at == soon
+    assert after(first, blocked(vantage="cmpak", at=soon + timedelta(seconds=1))).quorum_at is None
+    assert after(first, blocked("x-api", "laptop")).quorum_at is None  # the same network
+    assert after(first, blocked(vantage="cmpak"), is_test=False).quorum_at is None
+
+
+def test_the_wording_about_a_country_needs_a_quorum_and_every_measured_network() -> None:
+    assert extent(after(None, blocked())) == "on the one network measured"
+    assert extent(after(None, blocked(), measured=4)) == "on 1 of 4 networks measured"
+    both = after(after(None, blocked(), measured=2), blocked(vantage="cmpak"), measured=2)
+    assert extent(both) == "country-wide as far as is measured: on all 2 networks"
+    late = after(after(None, blocked(), measured=2), blocked(vantage="cmpak", at=AT + 2 * HOUR), measured=2)
+    assert extent(late) == "on 2 of 2 networks measured"
+    assert extent(after(None, blocked(), is_test=False)) == "on circumvention routes only"
+    assert extent(after(both, returned(), measured=2)) == "on 1 of 2 networks measured"
+
+
+def test_reachable_again_but_not_confirmed_is_seen() -> None:
+    incident = after(None, blocked())
+    (member,) = incident.members
+    blocked_still = DetectorState(state=SeriesState.NOT_ACCESSIBLE)
+    assert returning(incident, {member: blocked_still}) == ()
+    since = AT + HOUR
+    (one,) = returning(
+        incident, {member: DetectorState(state=SeriesState.NOT_ACCESSIBLE, score=0.865, run_started_at=since)}
+    )
+    assert (one.member, one.since) == (member, since)

@@ -18,7 +18,7 @@ from monitor.exporter import table
 from monitor.exporter.exporter import Exporter
 from monitor.exporter.exposition import Format, document, format_for
 from monitor.model.observation import Purpose, QuicObservation, ThroughputObservation
-from monitor.model.outcome import Incident
+from monitor.model.outcome import Incident, Silence
 from monitor.model.place import Place
 from monitor.model.rollup import RollupRule
 from monitor.model.target import Target
@@ -40,6 +40,7 @@ INCIDENT = Incident(
 CHECK = VantageCheck(
     vantage=LAHORE.name, started_at=NOW, state=VantageState.ONLINE, network=NetworkIdentity(country="PK")
 )
+SILENCE = Silence(country="PK", started_at=NOW, vantages=("cmpak", "ptcl"), networks=(17557, 59257))
 
 
 def an_exporter() -> Exporter:
@@ -59,6 +60,8 @@ def a_full_exporter() -> Exporter:
     exporter.observe_check(CHECK, LAHORE)
     exporter.incidents([INCIDENT])
     exporter.calendar(CALENDAR, NOW)
+    exporter.silences([SILENCE])
+    exporter.looked_again(LAHORE.name, "suspicion")
     exporter.set_reload(ok=True, at=NOW)
     exporter.set_store(msgspec.structs.replace(STORE, last_error="disk_full"))
     exporter.started(0.2)
@@ -389,3 +392,11 @@ def test_an_event_has_a_series_for_each_country_and_platform() -> None:
     text = exporter.render(Format.TEXT).decode()
     assert 'access_event_active{event="e",kind="block",country="",platform="x"} 1\n' in text
     assert 'access_event_active{event="e",kind="block",country="",platform="facebook"} 1\n' in text
+
+
+def test_a_silent_country_is_exported_while_it_is_silent() -> None:
+    exporter = an_exporter()
+    exporter.silences([SILENCE])
+    assert samples(exporter, "access_country_silent") == [({"country": "PK"}, 1.0)]
+    exporter.silences([])
+    assert samples(exporter, "access_country_silent") == []

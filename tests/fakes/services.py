@@ -9,17 +9,18 @@ from monitor.events.annotation import Calendar
 from monitor.exporter.exporter import Exporter
 from monitor.model.aggregation import OoniCount
 from monitor.model.measurement import Recording
-from monitor.model.outcome import Incident
 from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import Role, VantageState
 from monitor.model.verdict import Verdict
+from monitor.store.incident_detail import IncidentDetail
 from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.store.store import StoreHealth
 from monitor.web.services import (
     CountsQuery,
     DaemonStatus,
     HistoryQuery,
+    IncidentQuery,
     ProbeResult,
     TargetState,
     VantageHealth,
@@ -80,7 +81,7 @@ class ScriptedServices:
         verdict: Verdict = ACCESSIBLE,
         reload_answer: tuple[bool, str] = (True, "The configuration is in use."),
         stored: Sequence[HistoryRow] = (),
-        incidents: Sequence[Incident] = (),
+        incidents: Sequence[IncidentDetail] = (),
         calendar: Calendar = CALENDAR,
     ) -> None:
         self.settings = settings or WebSettings()
@@ -140,8 +141,9 @@ class ScriptedServices:
             )
         ][:limit]
 
-    async def incidents(self, limit: int) -> Sequence[Incident]:
-        return self._incidents[:limit]
+    async def incidents(self, query: IncidentQuery) -> Sequence[IncidentDetail]:
+        self.asked.append(("incidents", query))
+        return self._incidents[: query.limit]
 
     async def reload(self) -> tuple[bool, str]:
         self.asked.append(("reload",))

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from monitor.detect.replay import replay
 from monitor.lab import Cut, Lab
+from monitor.store.reader import Reader
 from tests.scenarios.daemon import Daemon, configuration
 from tests.scenarios.running import control_agent
 
@@ -47,7 +49,9 @@ def test_interference_is_one_incident_from_beginning_to_end_through_a_restart(la
         # Two confirmed rounds are enough; one is not.
         assert [status for status, _ in daemon.verdicts("switched")].count("blocked") >= 2
         (incident,) = daemon.get("/api/v1/incidents").json()["incidents"]
-        assert (incident["mechanisms"], incident["members"]) == (["tls.reset.sni"], [["switched", "here"]])
+        ((target, vantage, asn),) = incident["members"]
+        assert (incident["mechanisms"], target, vantage) == (["tls.reset.sni"], "switched", "here")
+        assert [one["asn"] for one in incident["networks"]] == [asn]
         assert incident["started_after"] < incident["started_before"] <= incident["opened_at"]
         assert incident["id"] in daemon.get("/").text
 
@@ -77,6 +81,8 @@ def test_interference_is_one_incident_from_beginning_to_end_through_a_restart(la
         one["target"]: one for one in map(json.loads, daemon.command("status", "--json", "--at", then).splitlines())
     }
     assert (states["switched"]["status"], states["steady"]["status"]) == ("blocked", "accessible")
+    with Reader(daemon.database) as reader:
+        assert replay(reader.rounds()) == reader.transitions()
     exported = [json.loads(line) for line in daemon.command("export").splitlines()]
     assert [one["id"] for one in exported] == daemon.rows("SELECT id FROM measurement ORDER BY id")
     assert "tls.reset.sni" in daemon.command("history", "switched", "--limit", "1000")

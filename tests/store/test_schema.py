@@ -7,6 +7,7 @@ import pytest
 from sqlite_utils import Migrations
 
 from monitor.store.connection import StoreError
+from monitor.store.reader import Reader
 from monitor.store.schema import MIGRATIONS, prepare
 from tests.store.samples import open_store, outcome
 
@@ -123,3 +124,30 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
     path.write_bytes(b"words\n" * 1000)
     with pytest.raises(StoreError, match="cannot"):
         prepare(path)
+
+
+def test_members_of_old_incidents_get_the_network_of_their_transitions(path: Path) -> None:
+    old = Migrations(MIGRATIONS.name)
+    old._migrations.extend(one for one in MIGRATIONS._migrations if one.name < "m0050")  # noqa: SLF001 -- as above
+    prepare(path, old)
+    db = sqlite3.connect(path)
+    db.executescript("""
+        INSERT INTO target (id, name) VALUES (1, 'x-home'), (2, 'x-api');
+        INSERT INTO vantage (id, name) VALUES (1, 'laptop');
+        INSERT INTO network (id, asn) VALUES (1, 17557), (2, 45773);
+        INSERT INTO transition (target_id, vantage_id, network_id, measurement_id, at, before, after, status, score)
+            VALUES (1, 1, 2, 1, 50, 'accessible', 'not_accessible', 'blocked', 9),
+                   (1, 1, 1, 2, 100, 'accessible', 'not_accessible', 'blocked', 9),
+                   (1, 1, 2, 3, 200, 'not_accessible', 'accessible', 'accessible', 9);
+        INSERT INTO incident
+            (id, platform, country, status, opened_at, started_before, mechanisms, members, all_members)
+            VALUES ('x-pk-19700101', 'x', 'PK', 'blocked', 100, 90, '[]', '[["x-home","laptop"]]',
+                    '[["x-home","laptop"],["x-api","laptop"]]');
+    """)
+    db.close()
+    prepare(path)
+    with Reader(path) as reader:
+        (incident,) = reader.open_incidents()
+    assert incident.members == (("x-home", "laptop", 17557),)
+    assert incident.all_members == (("x-home", "laptop", 17557), ("x-api", "laptop", 0))
+    assert (incident.networks, incident.sequence) == ((), 0)

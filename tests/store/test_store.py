@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from monitor.config.fingerprints import shipped
+from monitor.detect.cusum import DEFAULT
 from monitor.model.fingerprint import FingerprintSet
 from monitor.model.measurement import Measurement, Recording
 from monitor.model.observation import TlsObservation
-from monitor.model.outcome import Incident, Outcome
+from monitor.model.outcome import AffectedNetwork, Incident, IncidentUpdate, Member, Outcome, UpdateKind
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageCheck, VantageInfo, VantageState
 from monitor.model.verdict import DetectorState, Reason, SeriesState, Status, Transition, Verdict
@@ -73,7 +74,10 @@ def test_a_run_comes_back_whole_with_all_that_was_concluded(store: Store, path: 
         score=9.5,
         last_before_at=NOW - seconds(600),
         first_after_at=NOW - seconds(300),
+        asn=17557,
+        parameters=DEFAULT,
     )
+    member = Member("x-home", "lahore", 17557)
     incident = Incident(
         id="x-pk-20261122",
         platform="x",
@@ -83,8 +87,23 @@ def test_a_run_comes_back_whole_with_all_that_was_concluded(store: Store, path: 
         started_after=None,
         started_before=NOW - seconds(300),
         mechanisms=("tls.reset.sni",),
-        members=(("x-home", "lahore"),),
-        all_members=(("x-home", "lahore"),),
+        members=(member,),
+        all_members=(member,),
+        networks=(AffectedNetwork(asn=17557, name="PKTELECOM", alarmed_at=NOW),),
+        measured_networks=2,
+        quorum_at=NOW,
+        sequence=1,
+    )
+    update = IncidentUpdate(
+        incident=incident.id,
+        sequence=1,
+        kind=UpdateKind.START,
+        at=NOW,
+        member=member,
+        network="PKTELECOM",
+        status=Status.BLOCKED,
+        mechanisms=("tls.reset.sni",),
+        measurement_id=2,
     )
     run = outcome(
         2,
@@ -97,6 +116,7 @@ def test_a_run_comes_back_whole_with_all_that_was_concluded(store: Store, path: 
         detector=detector,
         transition=transition,
         incident=incident,
+        updates=(update,),
     )
     put(store, control, run)
     with Reader(path) as reader:
@@ -110,6 +130,9 @@ def test_a_run_comes_back_whole_with_all_that_was_concluded(store: Store, path: 
         assert [one.detector for one in reader.detector_states()] == [detector]
         assert reader.transitions() == [transition]
         assert reader.open_incidents() == reader.incidents() == [incident]
+        assert reader.incident_updates([incident.id]) == [update]
+        (edge,) = reader.dated_edges([incident.id])
+        assert (edge.member, edge.network, edge.confirmed_at, edge.onset) == (member, "PKTELECOM", NOW, None)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)

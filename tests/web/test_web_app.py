@@ -6,12 +6,12 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from monitor.detect.rollup import Standing, roll_up
-from monitor.model.outcome import Incident
 from monitor.model.rollup import RollupRule
 from monitor.model.verdict import Status
+from monitor.store.incident_detail import IncidentDetail
 from monitor.store.reader import HistoryRow
 from monitor.web.app import ROUTES
-from monitor.web.services import CountsQuery, HistoryQuery, TargetState
+from monitor.web.services import CountsQuery, HistoryQuery, IncidentQuery, TargetState
 from tests.fakes.outcomes import ACCESSIBLE, ISP, LAHORE, NOW, X_HOME, outcome
 from tests.fakes.services import STATUS, STORE, ScriptedServices
 from tests.web.client import Client
@@ -169,7 +169,7 @@ def test_an_id_that_no_database_holds_is_not_looked_for() -> None:
 
 
 def test_incidents_are_bounded() -> None:
-    incident = Incident(
+    incident = IncidentDetail(
         id="x-pk-20261122",
         platform="x",
         country="PK",
@@ -177,10 +177,21 @@ def test_incidents_are_bounded() -> None:
         opened_at=NOW,
         started_after=None,
         started_before=NOW,
+        extent="on the one network measured",
     )
     client = Client(ScriptedServices(incidents=(incident,) * 150))
     assert len(client.get("/api/v1/incidents").json()["incidents"]) == 100
     assert client.get("/api/v1/incidents?limit=1").json()["incidents"][0]["id"] == "x-pk-20261122"
+
+
+def test_incidents_of_a_platform_and_country_that_have_not_ended_are_asked_for() -> None:
+    services = ScriptedServices()
+    Client(services).get("/api/v1/incidents?platform=x&country=PK&open=1")
+    Client(services).get("/api/v1/incidents?open=0")
+    assert services.asked == [
+        ("incidents", IncidentQuery(platform="x", country="PK", is_open=True)),
+        ("incidents", IncidentQuery()),
+    ]
 
 
 def openapi() -> Any:

@@ -3,11 +3,13 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from monitor.detect.incidents import Returning
 from monitor.detect.rollup import PlatformVerdict, Standing, roll_up
-from monitor.model.outcome import Incident
+from monitor.model.outcome import AffectedNetwork, Member, Silence
 from monitor.model.rollup import RollupRule
 from monitor.model.vantage import NetworkIdentity, VantageState
 from monitor.model.verdict import Confidence, Reason, Status
+from monitor.store.incident_detail import IncidentDetail, Interval
 from monitor.web.page import duration_text, render
 from monitor.web.services import TargetState
 from tests.fakes.outcomes import ISP, NOW
@@ -28,6 +30,8 @@ BLOCKED = TargetState(
     since=NOW - timedelta(hours=3, minutes=12),
     measured_at=NOW - timedelta(minutes=3),
 )
+
+MEMBER = Member("x-home", "lahore", 17557)
 
 
 def test_a_row_says_status_since_because_how_and_where() -> None:
@@ -135,7 +139,7 @@ def test_a_refused_configuration_is_told_with_its_mistakes() -> None:
 
 
 def test_an_open_incident_tells_what_is_known_about_its_beginning() -> None:
-    incident = Incident(
+    incident = IncidentDetail(
         id="x-pk-20261122",
         platform="x",
         country="PK",
@@ -143,12 +147,32 @@ def test_an_open_incident_tells_what_is_known_about_its_beginning() -> None:
         opened_at=NOW,
         started_after=None,
         started_before=NOW - timedelta(hours=1),
-        members=(("x-home", "lahore"),),
+        members=(MEMBER,),
+        networks=(AffectedNetwork(asn=17557, name="<PTCL>", alarmed_at=NOW),),
+        extent="on 1 of 3 networks measured",
     )
-    text = render(msgspec.structs.replace(STATUS, open_incidents=(incident,)), [])
+    text = render(STATUS, [], incidents=[incident])
     assert "x-pk-20261122" in text
     assert "it began before the first measurement" in text
     assert "x-home from lahore" in text
+    assert "&lt;PTCL&gt; (AS17557)" in text
+    assert "on 1 of 3 networks measured" in text
+    dated = msgspec.structs.replace(
+        incident,
+        start=Interval(earliest=NOW - timedelta(minutes=70), latest=NOW - timedelta(minutes=58)),
+        returning=(Returning(member=MEMBER, since=NOW - timedelta(minutes=2), score=1.73),),
+    )
+    text = render(STATUS, [], incidents=[dated])
+    assert "between <time" in text
+    assert "x-home reachable again since" in text
+    assert "not confirmed" in text
+
+
+def test_a_silent_country_is_told_as_possibly_a_shutdown_and_not_as_a_block() -> None:
+    silence = Silence(country="PK", started_at=NOW, vantages=("cmpak", "ptcl"), networks=(17557, 59257))
+    text = render(msgspec.structs.replace(STATUS, silences=(silence,)), [])
+    assert "No vantage in PK has a line" in text
+    assert "possibly a shutdown" in text
 
 
 def test_markup_from_the_network_is_shown_and_not_obeyed() -> None:

@@ -1,0 +1,65 @@
+"""When to look again sooner than the schedule says: on a first suspicion, and on a return that is not confirmed.
+
+Both are bounded: a few looks after the first failing round, and a budget for each series within six hours. The looks on
+suspicion lie further and further apart, so that together with the deep run they outlast a fault of a minute: looks a
+few seconds apart would all meet the same fault, and count it four times (docs/detection.md).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from monitor.detect.cusum import DEFAULT, failing_step
+from monitor.model.verdict import DetectorState, SeriesState
+
+BUDGET_WITHIN: Final = timedelta(hours=6)
+
+
+@dataclass(frozen=True)
+class ReprobeSettings:
+    """How eagerly to look again."""
+
+    suspicion_seconds: tuple[float, ...] = (5.0, 10.0, 30.0)  # from the end of each round to the start of the next
+    decisive_seconds: float = 10.0  # before one look more, where a single failing one would settle it
+    clearing_seconds: float = 60.0
+    budget: int = 40  # further looks of one series within six hours
+
+
+REPROBES: Final = ReprobeSettings()
+
+
+def next_look(
+    before: DetectorState,
+    after: DetectorState,
+    looks: Sequence[datetime],
+    at: datetime,
+    *,
+    interval_seconds: float,
+    settings: ReprobeSettings,
+) -> float | None:
+    """Return after how many seconds to look again, None to wait for the schedule.
+
+    `before` and `after` are the detector's states around a round that started `at`; `looks` are when further looks of
+    the series started.
+    """
+    if after.last_kept_at != at or after.run_started_at is None:
+        return None  # dropped, or nothing speaks for a change
+    if sum(one > at - BUDGET_WITHIN for one in looks) >= settings.budget:
+        return None
+    if after.state is SeriesState.NOT_ACCESSIBLE:
+        return settings.clearing_seconds if settings.clearing_seconds < interval_seconds else None
+    # Only a run of failing rounds that has just begun: later ones have had their looks.
+    made = sum(one >= after.run_started_at for one in looks)
+    is_first = before.run_started_at != after.run_started_at
+    waits = settings.suspicion_seconds
+    if waits and made == len(waits) and after.score + failing_step() >= DEFAULT.h:
+        waits = (*waits, settings.decisive_seconds)
+    if made >= len(waits) or not (is_first or made):
+        return None
+    return waits[made] if waits[made] < interval_seconds else None
+
+
+def spread(looks: int, first_seconds: float) -> tuple[float, ...]:
+    """Return the waits before so many looks on suspicion; each of the first three lies further off."""
+    return tuple(first_seconds * factor for factor in (1, 2, 6, 6, 6)[:looks])
