@@ -13,17 +13,23 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 from monitor.model.address import is_address
+from monitor.model.measurement import Limits
 from monitor.model.seams import Clock, Network, Stream, VantageError
 from monitor.network.certificates import TrustStore
 from monitor.network.failures import NETWORK_ERRORS, ClassifiedError, failure_of
 from monitor.network.handshake import client_context, presented_chain, sha256_of
 from monitor.network.stream import TlsStream
 
-PROXY_SECONDS: Final = 10.0  # to reach it, TLS and login included; the request after that has the time of its step
+PROXY_SECONDS: Final = 10.0  # at most, to reach it, TLS and login included; the request has the time of its step
 # A group, to which no TCP connection can be (RFC 1122 section 4.2.3.10): hosts refuse without sending a packet.
 _NOWHERE: Final = ("224.0.0.1", 9)
 _CLAIM_SECONDS: Final = 2.0
 _T = TypeVar("_T")
+
+
+def seconds_to_reach(limits: Limits) -> float:
+    """Return how long a proxy may take before it is asked for anything: as long as a connection and a handshake."""
+    return min(PROXY_SECONDS, limits.tcp_seconds + limits.tls_seconds)
 
 
 class ProxyError(VantageError):

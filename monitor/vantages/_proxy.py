@@ -2,7 +2,7 @@
 
 from monitor.config.schema import ProxyOptions
 from monitor.network.local import LocalNetwork
-from monitor.network.proxy import Dialogue, ProxyNetwork, ProxyServer
+from monitor.network.proxy import Dialogue, ProxyNetwork, ProxyServer, seconds_to_reach
 from monitor.vantages._endpoint import endpoint
 from monitor.vantages._parts import Parts
 from monitor.vantages._tunnel import TunnelVantage
@@ -19,5 +19,12 @@ def proxied(name: str, options: ProxyOptions, parts: Parts, dialogue: Dialogue) 
         tls=options.tls,
         fingerprint=options.fingerprint,
     )
-    network = ProxyNetwork(server, dialogue, local=LocalNetwork(), trust=parts.trust, clock=parts.clock)
+    network = ProxyNetwork(
+        server,
+        dialogue,
+        local=LocalNetwork(),
+        trust=parts.trust,
+        clock=parts.clock,
+        seconds=seconds_to_reach(parts.limits),
+    )
     return TunnelVantage(name, options, parts, network)
