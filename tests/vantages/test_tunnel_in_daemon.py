@@ -31,11 +31,11 @@ def test_a_proxy_that_dies_makes_rounds_inconclusive_until_it_is_back(tmp_path: 
             with program(*arguments, port=port, log=log):
                 daemon.wait_for(lambda: daemon.status("x-home") == "accessible")
                 assert daemon.metric("access_vantage_as_claimed", vantage="tunnel", claim="country") == 0
-            daemon.wait_for(lambda: daemon.verdicts("x-home")[-1] == ("inconclusive", "proxy_failed"))
+            daemon.wait_for(lambda: daemon.verdicts("x-home")[-1:] == [("inconclusive", "proxy_failed")])
             daemon.wait_for(lambda: daemon.metric("access_vantage_state", vantage="tunnel", state="offline") == 1)
             assert daemon.metric("access_vantage_online", vantage="tunnel") == 0
             with program(*arguments, port=port, log=log):
-                daemon.wait_for(lambda: daemon.verdicts("x-home")[-1] == ("accessible", None))
+                daemon.wait_for(lambda: daemon.verdicts("x-home")[-1:] == [("accessible", None)])
                 daemon.wait_for(lambda: daemon.metric("access_vantage_online", vantage="tunnel") == 1)
         assert {status for status, _ in daemon.verdicts("x-home")} == {"accessible", "inconclusive"}
         assert daemon.rows("SELECT DISTINCT reason FROM measurement_detail WHERE reason NOT NULL") == ["proxy_failed"]
