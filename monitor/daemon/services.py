@@ -17,10 +17,13 @@ from monitor.model.place import Place
 from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.verdict import Reason, Status, Verdict
+from monitor.store import outbox_reader
 from monitor.store.incident_detail import IncidentDetail, details
+from monitor.store.outbox_reader import AlertRecord
 from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.web.guard import hosts_of
 from monitor.web.services import (
+    AlertQuery,
     CountsQuery,
     DaemonStatus,
     HistoryQuery,
@@ -192,6 +195,18 @@ class DaemonServices:
         found = reader.incidents(platform=query.platform, country=query.country)
         wanted = [one for one in found if one.closed_at is None or not query.is_open]
         return details(reader, wanted[: query.limit])
+
+    async def alerts(self, query: AlertQuery) -> Sequence[AlertRecord]:
+        """Return alerts with their messages and attempts, newest first."""
+        ask = self._daemon.reader.ask
+        return await asyncio.to_thread(
+            outbox_reader.records,
+            ask,
+            limit=query.limit,
+            incident=query.incident,
+            channel=query.channel,
+            state=query.state,
+        )
 
     async def reload(self) -> tuple[bool, str]:
         """Read the configuration again; return whether it is in use now, and what is wrong with it otherwise."""

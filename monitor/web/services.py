@@ -18,6 +18,7 @@ from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageState
 from monitor.model.verdict import Confidence, Reason, Status, Verdict
 from monitor.store.incident_detail import IncidentDetail
+from monitor.store.outbox_reader import AlertRecord
 from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.store.store import StoreHealth
 
@@ -128,6 +129,15 @@ class IncidentQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 100
 
 
+class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which alerts are wanted, newest first."""
+
+    incident: str | None = None
+    channel: str | None = None
+    state: str | None = None  # of a message
+    limit: int = 100
+
+
 class Services(Protocol):
     """The daemon, as far as HTTP may reach it. Nothing here blocks the event loop."""
 
@@ -190,6 +200,10 @@ class Services(Protocol):
 
     async def incidents(self, query: IncidentQuery) -> Sequence[IncidentDetail]:
         """Return incidents with their details, newest first."""
+        ...
+
+    async def alerts(self, query: AlertQuery) -> Sequence[AlertRecord]:
+        """Return alerts with their messages and attempts, newest first."""
         ...
 
     async def reload(self) -> tuple[bool, str]:
