@@ -56,8 +56,10 @@ class Rule:
 
 
 def vantage_fault(facts: Facts) -> Reason | None:
-    """Return what was wrong with the vantage before or after the round, or None."""
+    """Return what was wrong with the vantage before or after the round, or None; a failed proxy has its own row."""
     context = facts.context
+    if context.fault is Reason.PROXY_FAILED:
+        return None
     if context.fault in _VANTAGE_FAULTS:
         return context.fault
     for state in (context.state_before, context.state_after) if context.is_checked else ():

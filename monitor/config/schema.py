@@ -21,13 +21,16 @@ from monitor.config.fields import (
     ListenAddress,
     LocalFile,
     LocalPath,
+    LoginName,
     Name,
+    NamespaceName,
     OneOrMany,
     Origin,
     Pattern,
     PlainName,
     Resolver,
     SecretText,
+    TunnelResolver,
     Url,
     WhoAmI,
     Whole,
@@ -42,6 +45,7 @@ SECRET_FILES: Final = {
     "token_file": "token",
     "secret_file": "secret",
     "password_file": "password",
+    "passphrase_file": "passphrase",
     "address_file": "address",
 }
 CONTROL_SITES_PLATFORM: Final = "control-sites"  # what targets under `control_sites` have as their platform
@@ -191,6 +195,7 @@ class DirectOptions(VantageConfig):
     kind: Literal["direct"]
     source_address: IpAddress | None = None
     interface: Interface | None = None
+    netns: NamespaceName | None = None  # as `ip netns` knows it; entering it needs CAP_SYS_ADMIN
 
 
 class AgentOptions(VantageConfig):
@@ -210,10 +215,65 @@ class AgentOptions(VantageConfig):
         return self
 
 
+class TunnelOptions(VantageConfig):
+    """A vantage whose connections pass something of somebody else's; datagrams do not."""
+
+    server: Address
+    # Asked through the tunnel, so they are what its network sees; UDP does not pass, and a name could not be looked up.
+    resolvers: Annotated[tuple[TunnelResolver, ...], OneOrMany, Field(min_length=1)] = ("tcp://9.9.9.9",)
+    concurrency: Annotated[Whole, Field(ge=1, le=10_000)] = 20
+
+
+class ProxyOptions(TunnelOptions):
+    """What the kinds of proxies have in common."""
+
+    username: LoginName | None = None
+    password: SecretText | None = None
+    password_file: Path | None = None
+    tls: bool = False
+    fingerprint: Fingerprint | None = None  # of the proxy's certificate, where no authority vouches for it
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ProxyOptions":
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password (or password_file) go together")
+        if self.password is not None and len(self.password.get_secret_value().encode()) > 255:
+            raise ValueError("a password has at most 255 bytes")
+        if self.fingerprint is not None and not self.tls:
+            raise ValueError("a fingerprint needs tls: true")
+        return self
+
+
+class Socks5Options(ProxyOptions):
+    """A vantage behind a SOCKS5 proxy."""
+
+    kind: Literal["socks5"]
+
+
+class HttpConnectOptions(ProxyOptions):
+    """A vantage behind an HTTP proxy that knows CONNECT."""
+
+    kind: Literal["http_connect"]
+
+
+class SshOptions(TunnelOptions):
+    """A vantage behind an SSH server that lets connections be forwarded."""
+
+    kind: Literal["ssh"]
+    user: LoginName
+    key_file: LocalFile
+    known_hosts_file: LocalFile
+    passphrase: SecretText | None = None
+    passphrase_file: Path | None = None
+
+
 VANTAGE_KINDS: Final = {
-    get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in (AgentOptions, DirectOptions)
+    get_args(kind.model_fields["kind"].annotation)[0]: kind
+    for kind in (AgentOptions, DirectOptions, HttpConnectOptions, Socks5Options, SshOptions)
 }
-AnyVantage = Annotated[DirectOptions | AgentOptions, Discriminator("kind")]
+AnyVantage = Annotated[
+    DirectOptions | AgentOptions | HttpConnectOptions | Socks5Options | SshOptions, Discriminator("kind")
+]
 
 
 class FollowUpConfig(Section):

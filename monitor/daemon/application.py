@@ -356,9 +356,9 @@ class Daemon:
 
     def _on_check(self, check: VantageCheck) -> None:
         self.store.record_check(check)
-        self.exporter.observe_check(check)
         self._telling.watch.check(check)
-        if vantage := self.station.vantages.get(check.vantage):
+        if vantage := self.station.vantages.get(check.vantage):  # a reload may have taken it away
+            self.exporter.observe_check(check, vantage.info)
             self._silence.hear(check, vantage.info)
 
     def _on_silence(self, silence: Silence) -> None:

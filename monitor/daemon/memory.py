@@ -161,5 +161,5 @@ def _has_failed(measurement: Measurement) -> bool:
 
 
 def country_of(info: VantageInfo, network: NetworkIdentity) -> str:
-    """Return the country that a round speaks for: the one configured, else the one observed, else `unknown`."""
-    return info.country or network.country or "unknown"
+    """Return the country that a round speaks for, or `unknown`."""
+    return info.country_on(network) or "unknown"

@@ -317,7 +317,7 @@ class Pipeline:
             fingerprints=self._settings.fingerprints,
             bodies=bodies_of(recording),
             asn_of=self._numbers(recording.measurement, *controls),
-            country=vantage.info.country,
+            country=_claimed_or_seen(vantage, recording.measurement),
             harmless_name=follow_ups.harmless_name if follow_ups else "",
             measures_throughput=self._settings.transfer_reference is not None and follow_ups is not None,
             has_retries=follow_ups is not None and follow_ups.retries > 1,
@@ -404,7 +404,10 @@ class Pipeline:
         settings = self._settings.follow_ups
         if settings is None:
             return None
-        http3 = request.target.quic is not QuicUse.OFF
+        http3 = request.target.quic is not QuicUse.OFF and not vantage.info.is_tunnel
+        resolvers = settings.resolvers
+        if vantage.info.is_tunnel:
+            resolvers = tuple(one for one in resolvers if not one.startswith("udp://"))
         quic = self._settings.quic_reference or (self._settings.unrelated_host, settings.unrelated_port)
         unrelated, quic_address, transfer_reference = await asyncio.gather(
             self._stranger(self._settings.unrelated_host, request, vantage),
@@ -414,6 +417,7 @@ class Pipeline:
         return self._within_budget(
             msgspec.structs.replace(
                 settings,
+                resolvers=resolvers,
                 unrelated_address=unrelated,
                 http3=http3,
                 quic_reference=Stranger(host=quic[0], address=quic_address, port=quic[1]) if quic_address else None,
@@ -522,7 +526,8 @@ class Pipeline:
         """Check the line again; a clean round needs no such check, since it proved the line itself."""
         if run.is_ready:
             after = await self._sanity.since(vantage, self._clock.boottime())
-            run.context = msgspec.structs.replace(run.context, state_after=after.state)
+            fault = Reason(after.reason) if after.reason else run.context.fault
+            run.context = msgspec.structs.replace(run.context, state_after=after.state, fault=fault)
 
     def _outcome(self, run: Round, facts: Facts) -> Outcome:
         context = run.context
@@ -604,6 +609,11 @@ def hastened(limits: Limits) -> Limits:
     shorter = {step: min(getattr(limits, step), max(5.0, getattr(limits, step) / 2)) for step in steps}
     total = min(limits.total_seconds, max(15.0, limits.total_seconds / 2))
     return msgspec.structs.replace(limits, **shorter, total_seconds=total)
+
+
+def _claimed_or_seen(vantage: Vantage, measurement: Measurement) -> str | None:
+    """Return the country whose block pages are expected: of a tunnel where its exit is seen, else as claimed."""
+    return vantage.info.country_on(measurement.network) if vantage.info.is_tunnel else vantage.info.country
 
 
 def ids_of(measurements: tuple[Measurement, ...]) -> tuple[int, ...]:

@@ -233,5 +233,11 @@ class DaemonServices:
         if check is None:
             return health
         return msgspec.structs.replace(
-            health, network=check.network, state=check.state, checked_at=check.started_at, notes=check.notes
+            health,
+            network=check.network,
+            as_claimed=info.as_claimed(check.network),
+            state=check.state,
+            checked_at=check.started_at,
+            notes=check.notes,
+            reason=check.reason,
         )

@@ -81,10 +81,18 @@ class Exporter:
             with self._lock:
                 step()
 
-    def observe_check(self, check: VantageCheck) -> None:
+    def observe_check(self, check: VantageCheck, vantage: VantageInfo) -> None:
         """Take in a vantage's sanity checks."""
         with self._lock:
-            self._put(table.VANTAGE_ONLINE, int(check.state is VantageState.ONLINE), check.vantage)
+            self._put(table.VANTAGE_ONLINE, int(check.state is VantageState.ONLINE), vantage.name)
+            for state in VantageState:
+                self._put(table.VANTAGE_STATE, int(check.state is state), vantage.name, state)
+            self._put(table.VANTAGE_LAST_CHECK, check.started_at.timestamp(), vantage.name)
+            claims = vantage.as_claimed(check.network)
+            for claim in ("country", "asn"):
+                self._samples[table.VANTAGE_AS_CLAIMED].pop((vantage.name, claim), None)
+            for claim, holds in claims.items():
+                self._put(table.VANTAGE_AS_CLAIMED, int(holds), vantage.name, claim)
 
     def incidents(self, open_incidents: Sequence[Incident]) -> None:
         """Replace the open incidents."""
@@ -118,8 +126,8 @@ class Exporter:
         with self._lock:
             self._series = {key: series for key, series in self._series.items() if key[1] != vantage}
             self._platforms.forget(lambda series: series[1] == vantage)
-            for metric in (table.VANTAGE_ONLINE, table.LAST_ROUND):
-                self._samples[metric].pop((vantage,), None)
+            for metric in (*table.VANTAGE_METRICS, table.LAST_ROUND):
+                self._samples[metric] = {key: one for key, one in self._samples[metric].items() if key[0] != vantage}
 
     def set_reload(self, *, ok: bool, at: datetime) -> None:
         """Say whether the latest reading of the configuration succeeded, and when it was."""

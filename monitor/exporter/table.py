@@ -94,6 +94,22 @@ VANTAGE_ONLINE: Final = Metric(
     labels=("vantage",),
     help="1 if the latest sanity checks found the vantage online, 0 if they found anything else.",
 )
+VANTAGE_STATE: Final = Metric(
+    name="access_vantage_state",
+    labels=("vantage", "state"),
+    help="1 for the state that the latest sanity checks found the vantage in, 0 for every other.",
+)
+VANTAGE_AS_CLAIMED: Final = Metric(
+    name="access_vantage_as_claimed",
+    labels=("vantage", "claim"),
+    help="1 if the country or asn seen is the one that the configuration claims, 0 if not; absent while unknown.",
+)
+VANTAGE_LAST_CHECK: Final = Metric(
+    name="access_vantage_last_check_timestamp_seconds",
+    labels=("vantage",),
+    unit="seconds",
+    help="When the latest sanity checks of the vantage started.",
+)
 PLATFORM_STATUS: Final = Metric(
     name="access_platform_status",
     labels=("platform", "country", "status"),
@@ -280,6 +296,7 @@ MODULE_UNKNOWN: Final = Metric(
     kind=Kind.COUNTER,
     help="Requests to /probe that named an unknown module.",
 )
+VANTAGE_METRICS: Final = (VANTAGE_ONLINE, VANTAGE_STATE, VANTAGE_AS_CLAIMED, VANTAGE_LAST_CHECK)
 
 # In the order of /metrics. The first block has one group of lines for each target at each vantage.
 TARGET_METRICS: Final = (
@@ -297,6 +314,9 @@ TARGET_METRICS: Final = (
 EVENT_METRICS: Final = (EVENT_INFO, EVENT_ACTIVE, EVENT_START, EVENT_END, EVENT_DEADLINE)
 OTHER_METRICS: Final = (
     VANTAGE_ONLINE,
+    VANTAGE_STATE,
+    VANTAGE_AS_CLAIMED,
+    VANTAGE_LAST_CHECK,
     PLATFORM_STATUS,
     PLATFORM_PARTIAL,
     PLATFORM_NETWORKS,

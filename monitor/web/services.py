@@ -54,11 +54,13 @@ class VantageHealth(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: str
     role: Role
-    country: str | None = None
+    country: str | None = None  # claimed by the configuration
     network: NetworkIdentity = NetworkIdentity()
+    as_claimed: dict[str, bool] = {}  # `country` and `asn`, where both the claim and what is seen are known
     state: VantageState | None = None
     checked_at: datetime | None = None  # UTC
     notes: tuple[str, ...] = ()
+    reason: str | None = None  # why it cannot be used at all, as in verdicts
 
 
 class DaemonStatus(msgspec.Struct, frozen=True, kw_only=True):

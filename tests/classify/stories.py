@@ -459,6 +459,11 @@ def _() -> tuple[Scene, Context]:
     return Scene(HTTPS), msgspec.structs.replace(READY, fault=Reason.VANTAGE_OFFLINE)
 
 
+@story("proxy-failed-and-offline-for-it", "proxy_failed", "inconclusive", reason="proxy_failed")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTPS), msgspec.structs.replace(READY, state_before=VantageState.OFFLINE, fault=Reason.PROXY_FAILED)
+
+
 @story("proxy-failed", "proxy_failed", "inconclusive", reason="proxy_failed")
 def _() -> tuple[Scene, Context]:
     return Scene(HTTPS), msgspec.structs.replace(READY, fault=Reason.PROXY_FAILED)

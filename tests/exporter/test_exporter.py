@@ -39,6 +39,9 @@ INCIDENT = Incident(
     started_after=None,
     started_before=datetime(2026, 11, 22, 10, tzinfo=UTC),
 )
+CHECK = VantageCheck(
+    vantage=LAHORE.name, started_at=NOW, state=VantageState.ONLINE, network=NetworkIdentity(country="PK")
+)
 SILENCE = Silence(country="PK", started_at=NOW, vantages=("cmpak", "ptcl"), networks=(17557, 59257))
 ATTEMPT = Attempt(
     parcel=1,
@@ -59,7 +62,6 @@ TRANSITION = Transition(
     status=Status.BLOCKED,
     score=9.6,
 )
-CHECK = VantageCheck(vantage=LAHORE.name, started_at=NOW, state=VantageState.ONLINE)
 
 
 def an_exporter() -> Exporter:
@@ -76,7 +78,7 @@ def a_full_exporter() -> Exporter:
     exporter.observe(outcome(ACCESSIBLE, recording(target=api)), api, LAHORE, 300)
     short = Target(name="x-short", platform="x", url="https://t.co/")
     exporter.observe(outcome(OFFLINE, recording(target=short)), short, LAHORE, 300)
-    exporter.observe_check(CHECK)
+    exporter.observe_check(CHECK, LAHORE)
     exporter.incidents([INCIDENT])
     exporter.calendar(CALENDAR, NOW)
     exporter.silences([SILENCE])
@@ -212,7 +214,7 @@ def test_a_target_that_is_forgotten_leaves_no_series() -> None:
 def test_a_vantage_that_is_forgotten_keeps_its_counters_alone() -> None:
     exporter = an_exporter()
     exporter.observe(outcome(ACCESSIBLE), X_HOME, LAHORE, 300)
-    exporter.observe_check(CHECK)
+    exporter.observe_check(CHECK, LAHORE)
     exporter.forget_vantage(LAHORE.name)
     with_vantage = {line.partition(b"{")[0] for line in exporter.render(Format.TEXT).splitlines() if b"lahore" in line}
     assert with_vantage == {b"monitor_measurements_total"}
@@ -268,8 +270,27 @@ def test_the_end_of_an_untrusted_certificate_is_exported() -> None:
 @pytest.mark.parametrize("state", VantageState)
 def test_only_an_online_vantage_is_online(state: VantageState) -> None:
     exporter = an_exporter()
-    exporter.observe_check(msgspec.structs.replace(CHECK, state=state))
+    exporter.observe_check(msgspec.structs.replace(CHECK, state=state), LAHORE)
     assert samples(exporter, "access_vantage_online") == [({"vantage": "lahore"}, int(state is VantageState.ONLINE))]
+
+
+@pytest.mark.parametrize("state", VantageState)
+def test_the_state_of_a_vantage_is_one_of_all(state: VantageState) -> None:
+    exporter = an_exporter()
+    exporter.observe_check(msgspec.structs.replace(CHECK, state=state), LAHORE)
+    found = {labels["state"]: value for labels, value in samples(exporter, "access_vantage_state")}
+    assert found == {one: int(one is state) for one in VantageState}
+
+
+def test_what_is_claimed_of_a_vantage_is_compared_with_what_is_seen() -> None:
+    exporter = an_exporter()
+    claimed = msgspec.structs.replace(LAHORE, country="PK", claimed_asn=17557)
+    seen = NetworkIdentity(asn=13335, country="PK")
+    exporter.observe_check(msgspec.structs.replace(CHECK, network=seen), claimed)
+    found = {labels["claim"]: value for labels, value in samples(exporter, "access_vantage_as_claimed")}
+    assert found == {"country": 1, "asn": 0}
+    exporter.observe_check(msgspec.structs.replace(CHECK, network=NetworkIdentity()), claimed)
+    assert samples(exporter, "access_vantage_as_claimed") == []
 
 
 def test_an_incident_is_active_until_it_closes() -> None:

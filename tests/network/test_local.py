@@ -84,9 +84,9 @@ def test_source_address_is_used() -> None:
 
     async def run() -> None:
         async with tcp_server(note) as port:
-            sock = await LocalNetwork("127.9.9.9").connect_tcp("127.0.0.1", port)
-            await asyncio.get_running_loop().sock_recv(sock, 1)
-            sock.close()
+            stream = await LocalNetwork("127.9.9.9").connect_tcp("127.0.0.1", port)
+            await stream.receive()
+            stream.close()
 
     asyncio.run(run())
     assert peers == ["127.9.9.9"]
