@@ -14,12 +14,11 @@ import heapq
 import random
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -41,6 +40,9 @@ from monitor.model.vantage import NetworkIdentity, VantageInfo, VantageState
 from monitor.model.verdict import Verdict
 from monitor.store.reader import Reader
 from monitor.store.store import Store
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 CASES: Final = Path(__file__).parent / "classify" / "cases"
 START: Final = datetime(2024, 1, 1, tzinfo=UTC)
@@ -169,7 +171,9 @@ class MovedClock:
 def seen(case: str, host: str) -> tuple[Measurement, Verdict]:
     """Return what a golden case saw and what was concluded, as if it had been about `host`."""
     folder = CASES / case
-    texts = [(folder / name).read_text().replace("www.example.com", host) for name in ("measurement.json", "verdict.json")]
+    texts = [
+        (folder / name).read_text().replace("www.example.com", host) for name in ("measurement.json", "verdict.json")
+    ]
     return msgspec.json.decode(texts[0], type=Measurement), msgspec.json.decode(texts[1], type=Verdict)
 
 
@@ -217,6 +221,7 @@ class History:
     def _datings(self) -> Iterator[datetime]:
         """Yield when changes are dated: a day after each, when no later round will move the interval."""
         changes = {moment for line in LINES.values() for moment, _ in line.truth}
+        changes |= {end for line in LINES.values() for _, end in line.absent}
         days = {(moment + timedelta(hours=wait)).replace(minute=0) for moment in changes for wait in (27, 39)}
         yield from sorted(day for day in days if day < END)
 
@@ -228,7 +233,7 @@ class History:
 
     def _case(self, target: Target, line: Line, moment: datetime) -> str:
         case = line.case(moment)
-        if target.platform != "x" and case not in {OFFLINE}:
+        if target.platform != "x" and case != OFFLINE:
             case = OPEN
         if self.chance.random() < NOISE:
             return OFFLINE if self.chance.random() < 0.5 else BY_NAME
