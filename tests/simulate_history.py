@@ -117,7 +117,7 @@ ENDS: Final = {
     "simulated-ptcl": at("2025-05-06T21:38"),
     "simulated-trans": at("2025-05-06T22:04"),
     "simulated-fiber": at("2025-05-06T23:33"),
-    "simulated-cyber": at("2025-05-07T06:17"),
+    "simulated-cyber": at("2025-05-07T06:05"),
 }
 OPENINGS: Final = {
     "simulated-ptcl": (at("2024-02-19T05:31"), at("2024-02-19T10:48")),
@@ -177,6 +177,14 @@ def seen(case: str, host: str) -> tuple[Measurement, Verdict]:
     return msgspec.json.decode(texts[0], type=Measurement), msgspec.json.decode(texts[1], type=Verdict)
 
 
+def _datings(start: datetime, end: datetime) -> Iterator[datetime]:
+    """Yield when changes are dated: a day after each, when no later round will move the interval."""
+    changes = {moment for line in LINES.values() for moment, _ in line.truth}
+    changes |= {back for line in LINES.values() for _, back in line.absent}
+    days = {(moment + timedelta(hours=wait)).replace(minute=0) for moment in changes for wait in (27, 39)}
+    yield from sorted(day for day in days if start < day < end)
+
+
 @dataclass
 class History:
     """Makes rounds in the order of time and hands them to the store, as the daemon would."""
@@ -191,14 +199,14 @@ class History:
     rounds: int = 0
     written: "Future[bool] | None" = None  # of the last round
 
-    def write(self, targets: Sequence[Target], vantages: Sequence[VantageInfo], end: datetime) -> None:
-        """Write everything until `end`."""
+    def write(self, targets: Sequence[Target], vantages: Sequence[VantageInfo], start: datetime, end: datetime) -> None:
+        """Write everything from `start` until `end`."""
         queue = [
-            (START + self.interval * self.chance.random(), number, target, info)
+            (start + self.interval * self.chance.random(), number, target, info)
             for number, (target, info) in enumerate((target, info) for target in targets for info in vantages)
         ]
         heapq.heapify(queue)
-        due, upkeep = list(self._datings()), START + _UPKEEP
+        due, upkeep = list(_datings(start, end)), start + _UPKEEP
         while queue[0][0] < end:
             moment, number, target, info = heapq.heappop(queue)
             while due and due[0] <= moment:
@@ -217,13 +225,6 @@ class History:
 
     def _count(self, moment: datetime) -> None:
         self.store.maintain(moment, KEPT).result()
-
-    def _datings(self) -> Iterator[datetime]:
-        """Yield when changes are dated: a day after each, when no later round will move the interval."""
-        changes = {moment for line in LINES.values() for moment, _ in line.truth}
-        changes |= {end for line in LINES.values() for _, end in line.absent}
-        days = {(moment + timedelta(hours=wait)).replace(minute=0) for moment in changes for wait in (27, 39)}
-        yield from sorted(day for day in days if day < END)
 
     def _date(self, moment: datetime) -> None:
         self.clock.moment = moment
@@ -299,7 +300,7 @@ class History:
         return wait
 
 
-def write(folder: Path, interval: timedelta = INTERVAL, end: datetime = END) -> int:
+def write(folder: Path, interval: timedelta = INTERVAL, start: datetime = START, end: datetime = END) -> int:
     """Write the configuration and the database into a folder; return how many rounds were made."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "probes.yaml"
@@ -308,7 +309,7 @@ def write(folder: Path, interval: timedelta = INTERVAL, end: datetime = END) -> 
     assignments = plan(config).assignments
     targets = list({one.target.name: one.target for one in assignments}.values())
     vantages = [VantageInfo(name=name, kind="direct", country=one.country) for name, one in config.vantages.items()]
-    clock = MovedClock(START)
+    clock = MovedClock(start)
     store = Store.open(config.storage.path, clock, spool_rows=2 * _QUEUED)
     try:
         store.sync_configuration(
@@ -316,23 +317,23 @@ def write(folder: Path, interval: timedelta = INTERVAL, end: datetime = END) -> 
             targets,
             vantages,
             "0" * 64,
-            START,
+            start,
             intervals_seconds={one.name: interval.total_seconds() for one in targets},
         )
-        store.sync_events(load_events(config.events, config.platforms, TOLD), START)
-        store.record_ooni_counts(list(_counts(end)), (), START).result()
+        store.sync_events(load_events(config.events, config.platforms, TOLD), start)
+        store.record_ooni_counts(list(_counts(start, end)), (), start).result()
         with Reader(config.storage.path) as reader:
             history = History(store, clock, Dater(reader, store, clock), interval)
-            history.write([one for one in targets if one.platform in config.platforms], vantages, end)
+            history.write([one for one in targets if one.platform in config.platforms], vantages, start, end)
     finally:
         store.close()
     return history.rounds
 
 
-def _counts(end: datetime) -> Iterator[OoniCount]:
+def _counts(start: datetime, end: datetime) -> Iterator[OoniCount]:
     """Yield what OONI would have counted a day and network; simulated like everything else here."""
     chance = random.Random(5)  # noqa: S311 -- the same every time
-    day = START
+    day = start
     while day < end:
         for line in LINES.values():
             if line.network.country != "PK":

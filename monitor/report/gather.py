@@ -58,6 +58,7 @@ _WIDTHS: Final = tuple(timedelta(hours=hours) for hours in (1, 2, 3, 6, 12, 24, 
 _HOUR: Final = timedelta(hours=1)
 _AROUND_AN_EDGE: Final = timedelta(hours=30)
 _LONGEST_EDGE: Final = timedelta(days=4)
+_STILL_NOW: Final = timedelta(hours=4)  # an hour is counted once it is over
 _GAP_WORTH_TELLING: Final = timedelta(days=1)
 _MOST_BANDS: Final = 60
 _MOST_INCIDENTS: Final = 40
@@ -167,16 +168,15 @@ def gathered(reader: Reader, calendar: Calendar, subject: Subject, now: datetime
     principal = _principal(incidents, subject, until)
     others = [one for one in incidents if one is not principal]
     measured = len({band.network.asn for band in main_chart.bands if band.kept and band.role is Role.TEST})
-    first = (
-        words.quiet_sentence(subject.name, place, measured, since, until)
-        if principal is None
-        else words.main_sentence(subject.name, place, principal)
-    )
+    if principal is None or not measured:
+        first = words.quiet_sentence(subject.name, place, measured, since, until)
+    else:
+        first = words.main_sentence(subject.name, place, principal, _last_told(table, now))
     tests = [one for one in main_chart.bands if one.role is Role.TEST]
     sentences = (
         first,
         words.claims_sentence(comparisons) if principal else "",
-        words.other_incidents_sentence(subject.name, place, others),
+        words.other_incidents_sentence(subject.name, place, others) if measured else "",
         words.basis_sentence(tests, since, until, place),
     )
     charts = [("Reachability by network", main_chart)]
@@ -258,6 +258,15 @@ class _Source:
                 buckets=tuple(buckets),
                 ways=tuple(self._ways.get((one.vantage, number), ())),
             )
+
+
+def _last_told(chart: Chart, now: datetime) -> datetime | None:
+    """Return until when rounds tell of the networks of a country; None if that is now."""
+    ends = (
+        one.start + chart.width for band in chart.bands if band.role is Role.TEST for one in band.buckets if one.kept
+    )
+    last = min(max(ends), chart.until)
+    return None if now - last <= _STILL_NOW else last
 
 
 def folded(chart: Chart, factor: int) -> Chart:
@@ -349,7 +358,7 @@ def _incident(one: IncidentDetail, table: Chart) -> ReportedIncident:
 
 
 def _changes(edges: Sequence[DatedEdge]) -> Iterator[DatedChange]:
-    last = {one.member: one for one in edges if not _is_start(one)}
+    last = {one.member: one for one in edges}
     before: dict[Member, DatedEdge] = {}
     for one in edges:
         onset = one.onset

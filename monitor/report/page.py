@@ -1,6 +1,7 @@
 """The report as one HTML page that needs nothing else: no script, no font, no request. Pure."""
 
 import base64
+import hashlib
 from datetime import datetime
 from functools import cache
 from typing import Final
@@ -40,7 +41,7 @@ def as_page(report: Report) -> str:
             report=report,
             charts=charts,
             csv=base64.b64encode(as_csv(report).encode()).decode(),
-            colour=lambda kind: EVENT_COLOURS.get(kind, CLAIM_COLOUR),
+            style=_style(),
             relations=_RELATIONS,
             edges=words.EDGES,
             rounds=_rounds,
@@ -59,6 +60,16 @@ def _rounds(around: tuple[datetime | None, datetime | None]) -> str:
     if before is None or after is None:
         return f"{_utc(before) if before else 'none'} → {_utc(after) if after else 'none'}"
     return f"{_utc(before)} → {after.strftime('%H:%M') if before.date() == after.date() else _utc(after)}"
+
+
+def style_hash() -> str:
+    """Return the hash by which a content security policy allows the page's style sheet."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
+
+
+@cache
+def _style() -> str:
+    return _environment().get_template("report.css").render(colours=EVENT_COLOURS, other=CLAIM_COLOUR)
 
 
 @cache

@@ -76,13 +76,16 @@ def share(affected: int, measured: int, where: str) -> str:
     return f"on {whole if affected == measured else f'{affected} of {measured}'} networks measured in {where}"
 
 
-def main_sentence(name: str, place: Place, incident: ReportedIncident) -> str:
-    """Return the sentence about one incident that may be quoted alone."""
+def main_sentence(name: str, place: Place, incident: ReportedIncident, last: datetime | None) -> str:
+    """Return the sentence about one incident that may be quoted alone; `last` is when measuring stopped, if it did."""
     what = _DONE.get(incident.status, str(incident.status))
     extent = share(len(incident.networks), max(incident.measured, len(incident.networks)), place.name)
     start = _start(incident, place)
-    if incident.closed_at is None:
+    if incident.closed_at is None and last is None:
         return f"{name} is {what} {extent}. {start}; no end has been confirmed."
+    if incident.closed_at is None or (last is not None and last < incident.closed_at):
+        when = clock(last or incident.opened_at, place)
+        return f"{name} was {what} {extent}. {start}; no end had been confirmed by {when}, where this report ends."
     if incident.end is None:
         return f"{name} was {what} {extent}. {start}, and the end was confirmed by {clock(incident.closed_at, place)}."
     length = f": {days(incident.start, incident.end, place)}" if incident.start else ""

@@ -190,6 +190,10 @@ class Services(Protocol):
         """Return incidents with their details, newest first."""
         ...
 
+    async def report(self, incident: str) -> str | None:
+        """Return the report of an incident as a page, at most a minute old; None if there is no such incident."""
+        ...
+
     async def reload(self) -> tuple[bool, str]:
         """Read the configuration again; return whether it is in use now, and what is wrong with it otherwise."""
         ...
