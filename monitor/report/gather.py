@@ -58,7 +58,7 @@ _WIDTHS: Final = tuple(timedelta(hours=hours) for hours in (1, 2, 3, 6, 12, 24, 
 _HOUR: Final = timedelta(hours=1)
 _AROUND_AN_EDGE: Final = timedelta(hours=30)
 _LONGEST_EDGE: Final = timedelta(days=4)
-_STILL_NOW: Final = timedelta(hours=4)  # an hour is counted once it is over
+_STILL_NOW: Final = timedelta(hours=2)
 _GAP_WORTH_TELLING: Final = timedelta(days=1)
 _MOST_BANDS: Final = 60
 _MOST_INCIDENTS: Final = 40
@@ -671,9 +671,6 @@ def _unknowns(reader: Reader, subject: Subject, place: Place, chart: Chart, name
     lost = sum(one.runs for one in reader.gaps(chart.since) if one.from_at < chart.until)
     if lost:
         yield f"{lost} runs could not be written to the database and are lost."
-    last = max((one.buckets[-1].start + chart.width for one in tests if one.buckets), default=None)
-    if last is not None and last < chart.until:
-        yield f"What was measured after {words.clock(last, place)} is not counted yet."
 
 
 def _undated(incidents: Sequence[ReportedIncident]) -> Iterator[str]:

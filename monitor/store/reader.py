@@ -84,6 +84,31 @@ WHERE o.id BETWEEN ? AND ? ORDER BY o.id
 """
 
 
+_COUNTED_HOURS: Final = """
+SELECT v.name AS vantage, (h.hour - ?2) / ?4 AS place, sum(h.expected), sum(h.runs), sum(h.kept), sum(h.accessible),
+    sum(h.blocked), sum(h.throttled), sum(h.withheld), sum(h.down), sum(h.inconclusive)
+FROM platform p JOIN target t ON t.platform_id = p.id CROSS JOIN series s ON s.target_id = t.id
+CROSS JOIN rollup_hour h ON h.target_id = s.target_id AND h.vantage_id = s.vantage_id AND h.hour >= ?2 AND h.hour < ?3
+JOIN vantage v ON v.id = s.vantage_id
+WHERE p.name = ?1 AND coalesce(v.role, '') <> 'control' GROUP BY v.id, place
+"""
+_UNCOUNTED_HOURS: Final = """
+SELECT v.name AS vantage, (d.hour - ?2) / ?4 AS place, 0, count(*),
+    sum(c.status IS NOT NULL AND c.status <> 'inconclusive'), sum(c.status IS 'accessible'), sum(c.status IS 'blocked'),
+    sum(c.status IS 'throttled'), sum(c.status IS 'withheld'), sum(c.status IS 'down'), sum(c.status IS 'inconclusive')
+FROM (SELECT d.hour, d.target_id, d.vantage_id FROM rollup_dirty d JOIN target t ON t.id = d.target_id
+    JOIN platform p ON p.id = t.platform_id WHERE p.name = ?1 AND d.hour >= ?2 AND d.hour < ?3 AND NOT EXISTS (
+        SELECT 1 FROM rollup_hour WHERE target_id = d.target_id AND vantage_id = d.vantage_id AND hour = d.hour)
+    ORDER BY d.hour DESC LIMIT 1000) d
+CROSS JOIN measurement m ON m.target_id = d.target_id AND m.vantage_id = d.vantage_id
+    AND m.started_at >= d.hour AND m.started_at < d.hour + 3600000
+JOIN vantage v ON v.id = d.vantage_id
+LEFT JOIN conclusion c ON c.id = (
+    SELECT conclusion_id FROM verdict WHERE measurement_id = m.id ORDER BY drawn_at DESC, rules_version DESC LIMIT 1)
+WHERE coalesce(v.role, '') <> 'control' GROUP BY v.id, place
+"""
+
+
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Where an imported measurement comes from, and what its source said of it: no verdict of ours."""
 
@@ -614,20 +639,18 @@ class Reader(AbstractContextManager["Reader"]):
         ]
 
     def counted(self, platform: str, since: datetime, until: datetime, width: timedelta) -> list[Counted]:
-        """Return the hourly counts of a platform added up over stretches from `since` on, by vantage and time.
+        """Return the counts of a platform added up over stretches from `since` on, by vantage and time.
 
-        Reads rollups alone: hours that are not counted yet are not there. `since` and `width` are whole hours.
+        Reads hourly counts; at most so many series and hours that are not counted yet are counted now, with no runs
+        expected. `since` and `width` are whole hours.
         """
-        rows = self._all(
-            "SELECT v.name, (h.hour - ?2) / ?4 AS place, sum(h.expected), sum(h.runs), sum(h.kept), sum(h.accessible), "
-            "sum(h.blocked), sum(h.throttled), sum(h.withheld), sum(h.down), sum(h.inconclusive) "
-            "FROM platform p JOIN target t ON t.platform_id = p.id CROSS JOIN series s ON s.target_id = t.id "
-            "CROSS JOIN rollup_hour h ON h.target_id = s.target_id AND h.vantage_id = s.vantage_id "
-            "AND h.hour >= ?2 AND h.hour < ?3 JOIN vantage v ON v.id = s.vantage_id "
-            "WHERE p.name = ?1 AND coalesce(v.role, '') <> 'control' GROUP BY v.id, place ORDER BY v.name, place",
-            (platform, milliseconds(since), milliseconds(until), width // timedelta(milliseconds=1)),
-        )
-        return [Counted(row[0], since + row["place"] * width, *tuple(row)[2:]) for row in rows]
+        asked = (platform, milliseconds(since), milliseconds(until), width // timedelta(milliseconds=1))
+        found: dict[tuple[str, int], list[Any]] = {}
+        for query in (_COUNTED_HOURS, _UNCOUNTED_HOURS):
+            for row in self._all(query, asked):
+                known = found.setdefault((row["vantage"], row["place"]), [0] * (len(row) - 2))
+                known[:] = [sum(pair) for pair in zip(known, tuple(row)[2:], strict=True)]
+        return [Counted(vantage, since + place * width, *counts) for (vantage, place), counts in sorted(found.items())]
 
     def network_from(self, vantage: str, target: str, at: datetime, until: datetime) -> int | None:
         """Return the AS number of the first network seen in a stretch of time (0 if unknown), None if nothing ran."""

@@ -8,9 +8,9 @@ from tests.simulate_history import at, write
 
 @pytest.fixture(scope="session")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the simulated history of three weeks around the beginning of the block, one round an hour."""
+    """A folder with the simulated history of five weeks around the beginning of the block, one round an hour."""
     folder = tmp_path_factory.mktemp("history")
-    write(folder, timedelta(hours=1), at("2024-02-05"), at("2024-03-17"))
+    write(folder, timedelta(hours=1), at("2024-02-08"), at("2024-03-16"))
     return folder
 
 
@@ -18,5 +18,5 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ending(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same around its end, and around the worldwide outage after it."""
     folder = tmp_path_factory.mktemp("ending")
-    write(folder, timedelta(hours=1), at("2025-04-25"), at("2025-05-28"))
+    write(folder, timedelta(hours=1), at("2025-05-01"), at("2025-05-26"))
     return folder

@@ -18,8 +18,8 @@ import pytest
 from tests.cli.test_check import monitor
 from tests.simulate_history import ENDS, OPENINGS, STARTS
 
-BEGINNING = ("report", "pk-x-block-2024", "--since", "2024-02-05", "--until", "2024-03-17")
-END = ("report", "pk-x-block-2024", "--since", "2025-04-25", "--until", "2025-05-28")
+BEGINNING = ("report", "pk-x-block-2024", "--since", "2024-02-08", "--until", "2024-03-16")
+END = ("report", "pk-x-block-2024", "--since", "2025-05-01", "--until", "2025-05-26")
 
 
 def reported(folder: Path, *arguments: str) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def test_the_sentence_names_extent_interval_and_both_times(beginning: dict[str, 
     assert "UTC)" in first
     # Measuring stopped: nothing is said about today.
     assert first.endswith(
-        "; no end had been confirmed by 05:00 PKT on 17 March 2024 (00:00 UTC), where this report ends."
+        "; no end had been confirmed by 05:00 PKT on 16 March 2024 (00:00 UTC), where this report ends."
     )
 
 
