@@ -2,14 +2,14 @@
 .DEFAULT_GOAL := help
 CONFIG ?= probes.yaml
 python := .venv/bin/python
-sources := monitor tests
+sources := dashboards monitor tests
 
 # A stamp names what was installed: another folder, dependency or pin gives another name, and so installs again.
 key := $(shell { pwd; cat pyproject.toml constraints.txt tools/venv; } | sha256sum | cut -c 1-16)
 installed := .venv/installed-$(key)
 installed_dev := .venv/installed-dev-$(key)
 
-.PHONY: help run test check format lab bench simulate soak docs constraints clean
+.PHONY: help run test check format lab alarms censor bench simulate soak docs dashboards constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -34,7 +34,15 @@ format: $(installed_dev) ## rewrite the sources as the formatter wants them
 	$(python) -m ruff format $(sources)
 	$(python) -m ruff check --fix $(sources)
 
-lab: $(installed_dev) ## serve the censorship laboratory on loopback and say how to point a monitor at it
+lab: $(installed_dev) ## carry out every scenario of the laboratory of namespaces through the daemon, and print the table
+	tools/debian-packages
+	$(python) -m tests.lab.internet run
+
+alarms: $(installed_dev) ## count false alarms: healthy targets, innocent faults, not one may be called blocked
+	tools/debian-packages
+	$(python) -m tests.lab.internet false-alarms
+
+censor: $(installed_dev) ## serve the small laboratory on loopback and say how to point a monitor at it
 	$(python) -m monitor.lab build/lab
 
 bench: $(installed_dev) ## print the benchmark table, side by side with blackbox_exporter
@@ -49,6 +57,9 @@ soak: $(installed_dev) ## kill the daemon under load again and again and look fo
 
 docs: $(installed_dev) ## write the generated pages of docs/ again
 	tools/generate-docs
+
+dashboards: $(installed_dev) ## write the Grafana dashboards again from dashboards/source
+	$(python) -m dashboards.source
 
 constraints: $(installed_dev) ## pin the versions that are installed now
 	{ sed '/^[^#]/,$$d' constraints.txt; $(python) -m pip freeze --exclude-editable; } > constraints.new

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from monitor.classify.evidence import OWN_NAME, UNREACHABLE, defects, is_answered
+from monitor.classify.evidence import AT_ONCE, OWN_NAME, STEADY_PASSES, UNREACHABLE, defects, is_answered
 from monitor.classify.mechanisms import LAYERS, Mechanism, outcome_of, passed
 from monitor.classify.path import Endpoint, is_v6
 from monitor.model.failure import Failure
 from monitor.model.observation import HttpObservation, Purpose, Step, TcpObservation, TlsObservation, step_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from monitor.classify.facts import Facts
     from monitor.classify.path import Hop
@@ -46,7 +46,9 @@ def _difference(facts: Facts, hop: Hop, one: Endpoint, outcome: str) -> Mechanis
     if False in passes:
         return None
     trigger = _trigger(facts, hop, one, outcome)
-    if trigger not in {"sni", "host"} and not (True in passes and facts.is_trusted(hop, one.address)):
+    if trigger not in {"sni", "host"} and (
+        not (True in passes and facts.is_trusted(hop, one.address)) or _is_unsteady(facts, one, outcome)
+    ):
         return None
     on_path = one.purpose is not Purpose.ADDRESS_CHECK and one.address in hop.addresses
     return Mechanism(step_of(one), outcome, hop.index, trigger, on_path)
@@ -68,6 +70,32 @@ def _failures_at(facts: Facts, hop: Hop) -> Iterator[tuple[Endpoint, str]]:
             and not facts.is_suspect(hop, one.address)
         ):
             yield one, outcome
+
+
+def _is_unsteady(facts: Facts, one: Endpoint, outcome: str) -> bool:
+    """Tell whether a place that cuts connections at once does it now and then: nothing tells that from overload."""
+    if outcome not in AT_ONCE or isinstance(one, TcpObservation) or not facts.context.has_retries:
+        return False
+    there = [
+        other
+        for other in facts.evidence
+        if isinstance(other, Endpoint) and (other.hop, other.address, other.port) == (one.hop, one.address, one.port)
+    ]
+    if is_silenced(there):
+        return False
+    alike = [other for other in there if step_of(other) is step_of(one)]
+    failures = [other for other in alike if other.purpose in OWN_NAME and outcome_of(other) is not None]
+    beneath = [other for other in there if isinstance(other, TlsObservation) and other.purpose in OWN_NAME]
+    return (
+        len(failures) <= STEADY_PASSES
+        or any(other.purpose in _HARMLESS and is_answered(other) for other in alike)
+        or (isinstance(one, HttpObservation) and one.is_tls and any(outcome_of(other) in AT_ONCE for other in beneath))
+    )
+
+
+def is_silenced(looks: Sequence[Endpoint]) -> bool:
+    """Tell whether a place that answered goes silent: residual blocking does that, overload ends connections."""
+    return any(isinstance(one, TcpObservation) and outcome_of(one) == "timeout" for one in looks)
 
 
 def _is_masked(facts: Facts, one: Endpoint) -> bool:
@@ -133,18 +161,26 @@ def _other_name_passes(run: tuple[Observation, ...], hop: Hop, one: Endpoint, ou
     if len(failures) < 2 or any(passed(other) for other in own):
         return False
     first, last = min(failures), max(failures)
-    if any(
-        other.purpose in _HARMLESS and is_answered(other) and first < other.started_seconds < last for other in here
-    ):
-        return True
+    needed = STEADY_PASSES if outcome in AT_ONCE else 1
+    for purpose in _HARMLESS:
+        harmless_here = [other for other in here if other.purpose is purpose]
+        between = [other for other in harmless_here if is_answered(other) and first < other.started_seconds < last]
+        is_mixed = outcome in AT_ONCE and any(outcome_of(other) == outcome for other in harmless_here)
+        if len(between) >= needed and len(failures) > needed and not is_mixed:
+            return True
     # Minutes after the last hit, so that no residual blocking is left: what passes then and fails right after is named.
     if any(
         other.purpose is Purpose.RESIDUAL and is_answered(other) and other.started_seconds < first for other in here
     ):
         return True
+    return is_cut_elsewhere(alike, outcome)
+
+
+def is_cut_elsewhere(looks: Sequence[Endpoint], outcome: str) -> bool:
+    """Tell whether the target's name is cut at an address that has nothing to do with it, where another passes."""
     harmless = {
         (other.address, other.port)
-        for other in alike
+        for other in looks
         if other.purpose is Purpose.UNRELATED_HARMLESS and is_answered(other)
     }
     return any(
@@ -152,7 +188,7 @@ def _other_name_passes(run: tuple[Observation, ...], hop: Hop, one: Endpoint, ou
         and (other.address, other.port) in harmless
         and outcome in _CUTS
         and outcome_of(other) == outcome
-        for other in alike
+        for other in looks
     )
 
 

@@ -5,6 +5,10 @@ from typing import Final
 from monitor.model.failure import TIMEOUTS, Failure
 from monitor.model.observation import HttpObservation, Observation, Purpose, TlsObservation
 
+# Overloaded servers end connections so at random, whatever they are asked for. One that does it to a share p of them
+# fails five times around four passes with probability p^5 (1-p)^4, at most one in 480, and no control may meet it.
+AT_ONCE: Final = frozenset({"reset", "eof", "alert"})
+STEADY_PASSES: Final = 4
 OWN_NAME: Final = frozenset({Purpose.PATH, Purpose.ADDRESS_CHECK, Purpose.RETRY, Purpose.OTHER_ADDRESS})
 ROUTINE: Final = frozenset({Purpose.PATH, Purpose.ADDRESS_CHECK})
 AT_CONTROL: Final = ROUTINE | {Purpose.CONTROL_CHECK}

@@ -266,7 +266,8 @@ class Facts:
         pool = [theirs for theirs in tried if theirs.address == one.address] or [
             theirs for theirs in tried if theirs.purpose in ROUTINE
         ]
-        return any(passed(theirs) for theirs in pool) if pool else None
+        # A place that fails the control now and then is unwell, and proves nothing against the network here.
+        return any(map(passed, pool)) and not any(map(outcome_of, pool)) if pool else None
 
     @cached_property
     def comparison(self) -> Comparison | None:
@@ -278,14 +279,26 @@ class Facts:
         if response is None or response.is_tls or not path.end.complete:
             return None
         suspicious = any(map(unvetoed, block_page(response, self.context.bodies, self.context.fingerprints)))
-        found = {
-            compare(response, theirs, suspicious=suspicious)
-            for hop in self.control_hops(path.last)
-            if (theirs := hop.response) is not None and theirs.failure is None
-        }
+        found = set()
+        for hop in self.control_hops(path.last):
+            theirs = hop.response
+            if theirs is not None and theirs.failure is None:
+                compared = compare(response, theirs, suspicious=suspicious)
+                is_idle = compared is Comparison.MODIFIED and not self._speaks_against(hop, theirs, path.last)
+                found.add(Comparison.UNCLEAR if is_idle else compared)
         if not found:
             return None
         return found.pop() if len(found) == 1 else Comparison.UNCLEAR
+
+    def _speaks_against(self, hop: Hop, theirs: HttpObservation, ours: Hop) -> bool:
+        """Tell whether what a control was served can speak against another page served here.
+
+        Its own network may replace pages too: a known signature shows it, and so does an address that did not prove
+        itself at the control while ours did here.
+        """
+        is_proven_here, is_proven_there = (any(one.verified for one in each.handshakes) for each in (ours, hop))
+        is_replaced = any(map(unvetoed, block_page(theirs, self.context.bodies, self.context.fingerprints)))
+        return not is_replaced and (is_proven_there or not is_proven_here)
 
     # --- Trust
 
@@ -456,7 +469,7 @@ class Facts:
                 for one in hop.endpoints
                 if one.failure is not None and not self._is_slow(one) and not self._is_expected(hop, one)
             )
-            if not http3.is_dead_at_control(self, hop):
+            if hop.quic and not http3.is_dead_at_control(self, hop):
                 found.update(f"{hop.index}:quic:{outcome_of(one)}" for one in hop.quic if outcome_of(one) is not None)
         end = self.routine.end
         where = f"{end.hop.index}:{end.layer}"

@@ -19,8 +19,9 @@ from typing import Final
 
 import msgspec
 
+from monitor.classify.connections import is_cut_elsewhere, is_silenced
 from monitor.classify.context import Context
-from monitor.classify.evidence import OWN_NAME
+from monitor.classify.evidence import AT_ONCE, OWN_NAME, STEADY_PASSES, is_answered
 from monitor.classify.facts import Facts
 from monitor.classify.http3 import offers_http3
 from monitor.classify.mechanisms import LAYERS, outcome_of
@@ -76,7 +77,7 @@ class FollowUpSettings(msgspec.Struct, frozen=True, kw_only=True):
     transfer_reference: Stranger | None = None  # None: no transfers
     retries: int = 2
     retry_wait_seconds: float = 5.0
-    max_follow_ups: int = 24
+    max_follow_ups: int = 40
 
 
 @dataclass(frozen=True)
@@ -294,7 +295,39 @@ def _third(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
             yield look.own(Purpose.RETRY, step_of(one), one.address, one.port, settings.retry_wait_seconds)
         elif not passed_at and one.purpose is Purpose.OTHER_ADDRESS:
             yield from _harmless_looks(look, one, settings)
+        elif settings.retries and outcome_of(one) in AT_ONCE:
+            yield from _steady_looks(facts, look, one)
     yield from _http3_again(facts, look, settings)
+
+
+def _steady_looks(facts: Facts, look: _Looks, one: Endpoint) -> Iterator[FollowUp]:
+    """Look by turns, with a harmless name and the target's, until overload can hardly be all there is to it."""
+    alike = [
+        other
+        for other in facts.routine.observations
+        if isinstance(other, Endpoint) and other.hop == look.hop.index and step_of(other) is step_of(one)
+    ]
+    # Each look opened one connection, however far it came.
+    connections = [
+        other
+        for other in facts.routine.observations
+        if isinstance(other, TcpObservation) and (other.address, other.port) == (one.address, one.port)
+    ]
+    if is_cut_elsewhere(alike, outcome_of(one) or "") or is_silenced(connections):
+        return
+    opened = [other.purpose for other in connections]
+    here = [other for other in alike if (other.address, other.port) == (one.address, one.port)]
+    answered = {other.purpose for other in here if is_answered(other)}
+    # Where a box cuts the harmless name as well, a handshake without any may pass.
+    is_nameless = Purpose.NO_NAME in answered and Purpose.HARMLESS_NAME not in answered
+    has_harmless = not (isinstance(one, HttpObservation) and one.is_tls)
+    other_purpose = Purpose.NO_NAME if is_nameless else Purpose.HARMLESS_NAME
+    for _ in range(opened.count(other_purpose if has_harmless else Purpose.RETRY), STEADY_PASSES):
+        if is_nameless:
+            yield look.nameless(one.address, one.port)
+        elif has_harmless:
+            yield look.harmless(Purpose.HARMLESS_NAME, step_of(one), one.address, one.port)
+        yield look.own(Purpose.RETRY, step_of(one), one.address, one.port, min(1.0, look.settings.retry_wait_seconds))
 
 
 def _harmless_looks(look: _Looks, one: Endpoint, settings: FollowUpSettings) -> Iterator[FollowUp]:

@@ -33,7 +33,7 @@ Endpoint = TcpObservation | TlsObservation | HttpObservation  # a step at one ad
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # those that are followed (measurement.md section 1)
 MAX_HOST_CHARS: Final = 253  # RFC 1035 section 2.3.4
 
-_UNTOLD: Final = frozenset({"total_seconds", "resolver_name"})  # reasons given by network/ and probes/
+_UNTOLD: Final = frozenset({"total_seconds", "late", "resolver_name"})  # reasons given by network/ and probes/
 _PRINTABLE_HOST: Final = re.compile(r"[A-Za-z0-9._:\-]+")
 
 

@@ -396,7 +396,8 @@ RULES: Final = (
         confidence=Confidence.CONFIRMED,
         mechanisms=_shown,
         needs="The target's name fails at least twice while another name passes between (`.sni`, `.host`), at the same"
-        " address or at an unrelated one, and no control fails alike.",
+        " address or at an unrelated one, and no control fails alike. Where connections are ended at once, as by an"
+        " overloaded server, it takes five failures around four passes, or an unrelated address.",
         because="For {host}, {words}, while another name passes.",
     ),
     Rule(
@@ -451,7 +452,8 @@ RULES: Final = (
         confidence=Confidence.LIKELY,
         mechanisms=_as_well(_page_modified),
         needs="A cleartext response from an address that is not suspect has the control's status, and of length,"
-        " headers and title every one that can be compared, two at least, differs.",
+        " headers and title every one that can be compared, two at least, differs. A control that is shown a known"
+        " block page, or whose address did not prove to be the site's while ours did, cannot say so.",
         because="For {host}, {words}.",
     ),
     Rule(

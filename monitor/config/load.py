@@ -39,8 +39,7 @@ def load(path: Path, environ: Mapping[str, str], *, only_to_read: bool = False) 
     declared = document.names("vantages")
     # A value that already has a complaint is taken out, so that it causes no second one.
     prune(document.root, [complaint.path for complaint in document.complaints if complaint.line is None])
-    context = {"folder": folder, "only_to_read": only_to_read}
-    config, refused = validated(Configuration, document, context, _complaint)
+    config, refused = validated(Configuration, document, {"folder": folder, "only_to_read": only_to_read}, _complaint)
     complaints += refused
     if config is not None:
         complaints += complaints_about(config, declared)

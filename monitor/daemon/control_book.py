@@ -14,9 +14,6 @@ from monitor.model.vantage import VantageState
 
 log = logging.getLogger("monitor.control")
 
-# Within the same round: a control older than this explains a failure but does not decide.
-FRESH_SECONDS = 60.0
-
 
 class ControlBook:
     """Hands out control measurements that are fresh enough; a control that is not sane itself gives none.
@@ -42,35 +39,33 @@ class ControlBook:
         """Tell whether any control vantage is configured."""
         return bool(self._controls)
 
-    def known(self, target: Target, max_age_seconds: float) -> tuple[Measurement, ...]:
-        """Return the controls at hand that are at most so old, without measuring."""
-        oldest = self._clock.boottime() - max_age_seconds
+    def known(self, target: Target, since: float) -> tuple[Measurement, ...]:
+        """Return the controls at hand that began at `since` (`Clock.boottime`) or later, without measuring."""
         found = (self._latest.get((target, vantage.info.name)) for vantage in self._controls)
-        return tuple(one[1] for one in found if one and one[0] >= oldest)
+        return tuple(one[1] for one in found if one and one[0] >= since)
 
-    async def fresh(self, request: Request, max_age_seconds: float) -> tuple[Measurement, ...]:
-        """Return a control measurement from each usable control, measuring where the known one is too old."""
-        found = await asyncio.gather(*(self._one(vantage, request, max_age_seconds) for vantage in self._controls))
+    async def fresh(self, request: Request, since: float) -> tuple[Measurement, ...]:
+        """Return a control measurement from each usable control, measuring where the known one began before `since`."""
+        found = await asyncio.gather(*(self._one(vantage, request, since) for vantage in self._controls))
         return tuple(one for one in found if one is not None)
 
-    async def extended(
-        self, request: Request, checks: tuple[FollowUp, ...], max_age_seconds: float
-    ) -> tuple[Measurement, ...]:
+    async def extended(self, request: Request, checks: tuple[FollowUp, ...], since: float) -> tuple[Measurement, ...]:
         """Return fresh controls, and beside each a second measurement of the test vantage's own endpoints."""
-        controls = await self.fresh(request, min(FRESH_SECONDS, max_age_seconds))
         if not checks:
-            return controls
+            return await self.fresh(request, since)
         asked = msgspec.structs.replace(request, follow_ups=checks)
-        names = {one.vantage for one in controls}
-        found = await asyncio.gather(
-            *(self._measure(vantage, asked) for vantage in self._controls if vantage.info.name in names)
+        # At once, since each may have to wait until a dead address is given up.
+        controls, found = await asyncio.gather(
+            self.fresh(request, since),
+            asyncio.gather(*(self._measure(vantage, asked) for vantage in self._controls)),
         )
-        return (*controls, *(one for one in found if one is not None))
+        names = {one.vantage for one in controls}
+        return (*controls, *(one for one in found if one is not None and one.vantage in names))
 
-    async def _one(self, vantage: Vantage, request: Request, max_age_seconds: float) -> Measurement | None:
+    async def _one(self, vantage: Vantage, request: Request, since: float) -> Measurement | None:
         key = (request.target, vantage.info.name)
         async with self._locks.setdefault(key, asyncio.Lock()):
-            if (known := self._latest.get(key)) and known[0] >= self._clock.boottime() - max_age_seconds:
+            if (known := self._latest.get(key)) and known[0] >= since:
                 return known[1]
             if (await self._sanity.recent(vantage)).state is not VantageState.ONLINE:
                 return None

@@ -95,7 +95,9 @@ class Round:
     context: Context
     control_ids: tuple[int, ...] = ()
     began: float = 0.0  # monotonic; the minute of the whole counts from here
-    control_age_seconds: float = 0.0  # how old a control may be to decide
+    # On the clock that counts suspension: a control that began before explains a failure but does not decide. Asked
+    # just before an outage, it would make the outage look like a block.
+    controls_since: float = 0.0
 
     @property
     def is_ready(self) -> bool:
@@ -259,8 +261,9 @@ class Pipeline:
         before = (self._sanity.latest(vantage.info.name) if in_haste else None) or await self._sanity.recent(vantage)
         request = self.request(target, vantage)
         control_seconds = min(CONTROL_SECONDS, limits.total_seconds) if limits else CONTROL_SECONDS
-        began = self._clock.monotonic()
-        asking = asyncio.ensure_future(self._control(request, control_age_seconds))
+        began, boottime = self._clock.monotonic(), self._clock.boottime()
+        oldest = boottime - control_age_seconds
+        asking = asyncio.ensure_future(self._control(request, oldest))
         fault: Reason | None = None
         try:
             recording = await vantage.measure(msgspec.structs.replace(request, limits=limits or request.limits))
@@ -272,18 +275,17 @@ class Pipeline:
             raise
         # A control that hangs delays a round by so much at most; its answer serves the next one.
         await asyncio.wait([asking], timeout=max(0.0, control_seconds - (self._clock.monotonic() - began)))
-        # Not asked anew where there is an answer: a control young enough when the round began may be too old by now.
-        controls = asking.result() if asking.done() else self._controls.known(target, control_age_seconds)
+        controls = asking.result() if asking.done() else self._controls.known(target, oldest)
         context = self._context(
             recording, target=target, vantage=vantage, controls=controls, before=before, fault=fault
         )
-        return Round(recording, context, ids_of(controls), began, control_age_seconds)
+        return Round(recording, context, ids_of(controls), began, boottime)
 
-    async def _control(self, request: Request, max_age_seconds: float) -> tuple[Measurement, ...]:
+    async def _control(self, request: Request, since: float) -> tuple[Measurement, ...]:
         """Return the controls of a target; a control site is itself what the line is compared with."""
         if request.target.platform == CONTROL_SITES_PLATFORM:
             return ()
-        return await self._controls.fresh(request, max_age_seconds)
+        return await self._controls.fresh(request, since)
 
     def _context(
         self,
@@ -356,7 +358,11 @@ class Pipeline:
         return max(0.0, self._round_seconds - (self._clock.monotonic() - run.began))
 
     async def _ask_controls(self, run: Round, request: Request) -> None:
-        """Have the controls try the addresses that this round was led to; one that hangs is not waited for."""
+        """Have the controls measure anew, and try the addresses that this round was led to; none is waited for long.
+
+        What they found before the failure here speaks for before it: a platform that went down in between would look
+        blocked. After this the failed steps are tried again, so a control's success lies between two failures here.
+        """
         is_slow = run.context.measures_throughput and Facts(run.recording.measurement, run.context).is_slow
         checks = control_checks(
             run.recording.measurement,
@@ -366,12 +372,11 @@ class Pipeline:
         )
         try:
             async with asyncio.timeout(CONTROL_SECONDS):
-                fresh = await self._controls.extended(request, checks, run.control_age_seconds)
+                fresh = await self._controls.extended(request, checks, run.controls_since)
         except TimeoutError:
-            return
-        if fresh:
-            run.context = msgspec.structs.replace(run.context, controls=merged(fresh))
-            run.control_ids = ids_of(fresh)
+            fresh = self._controls.known(request.target, run.controls_since)
+        run.context = msgspec.structs.replace(run.context, controls=merged(fresh))
+        run.control_ids = ids_of(fresh)
 
     async def _follow_up_settings(self, request: Request, vantage: Vantage) -> FollowUpSettings | None:
         """Return the settings with the addresses of the hosts that a deep run compares with."""

@@ -81,17 +81,12 @@ def differences(step: Step, since: datetime, states: Sequence[TargetState], inci
     return found
 
 
-def wrongly_blamed(step: Step, before: Step | None, settled_at: datetime, rows: Sequence[HistoryRow]) -> list[str]:
-    """Return what rounds of this step blamed on anybody although neither it nor the step before expects so.
-
-    `settled_at` is one interval after the change (UTC).
-    """
+def wrongly_blamed(step: Step, before: Step | None, rows: Sequence[HistoryRow]) -> list[str]:
+    """Return what rounds of this step blamed on anybody although neither it nor the step before expects so."""
     found = []
     for row in rows:
         allowed = {status for each in (step, before) if each for status in each.expected(row.target).statuses}
-        # A control decides for one interval: asked just before an outage, it makes one round of it look like a block.
-        is_settling = row.started_at < settled_at and Status.DOWN in step.expected(row.target).statuses
-        if row.status in _BLAME and row.status not in allowed and not is_settling:
+        if row.status in _BLAME and row.status not in allowed:
             found.append(f"{row.target} was called {row.status} in measurement {row.id}")
     return found
 

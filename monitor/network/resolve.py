@@ -6,6 +6,7 @@ nothing; over UDP, a further reply that comes late shows that somebody on the pa
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import struct
@@ -30,6 +31,7 @@ from monitor.network.wire import MeasuredTransport
 _PAYLOAD_BYTES: Final = 1232  # passes every path unfragmented (DNS flag day 2020)
 _MESSAGE_BYTES: Final = 65_535
 _REPLIES_KEPT: Final = 16
+_DATAGRAMS: Final = 4  # at most, for one question
 
 
 async def resolve(
@@ -84,8 +86,8 @@ class _Lookup:
     """One question on its way, and what has come back so far."""
 
     __slots__ = (
-        "_id", "_labels", "_message", "_network", "_query_type", "_recorder", "_toolbox", "_udp", "evidence",
-        "late_replies", "saw_foreign", "transport",
+        "_asked_again", "_id", "_labels", "_message", "_network", "_query_type", "_recorder", "_toolbox", "_udp",
+        "evidence", "late_replies", "saw_foreign", "transport",
     )  # fmt: skip
 
     def __init__(self, toolbox: Toolbox, network: Network, recorder: Recorder, host: str, query_type: str) -> None:
@@ -97,6 +99,7 @@ class _Lookup:
         self._id = os.urandom(2)
         self._message = self._id + _question(host, query_type)
         self._udp: socket.socket | None = None
+        self._asked_again = False
         self.transport = ""
         self.evidence: list[str] = []
         self.late_replies: list[LateReply] = []
@@ -109,7 +112,7 @@ class _Lookup:
         self.transport = resolver.transport
         endpoint = (resolver.address or await self._address_of(resolver.host, seconds), resolver.port)
         if resolver.transport == "udp":
-            return await self._over_udp(endpoint)
+            return await self._over_udp(endpoint, seconds)
         if resolver.transport == "tcp":
             return await self._over_tcp(endpoint)
         secure = await self._secure(endpoint, resolver)
@@ -122,8 +125,8 @@ class _Lookup:
 
     async def listen(self, seconds: float, started: float) -> None:
         """Take further replies to a query over UDP for `seconds`; `started` is when it was asked."""
-        if self._udp is None:
-            return
+        if self._udp is None or self._asked_again:
+            return  # asked twice, answered twice: a second reply would show nothing
         try:
             async with asyncio.timeout(seconds):
                 while len(self.late_replies) < _REPLIES_KEPT:
@@ -142,10 +145,10 @@ class _Lookup:
         for server in servers[:-1]:
             try:
                 async with asyncio.timeout(seconds / len(servers)):
-                    return await self._over_udp(server)
+                    return await self._over_udp(server, seconds / len(servers))
             except NETWORK_ERRORS as error:
                 failure_of(error)  # raises if the fault is ours
-        return await self._over_udp(servers[-1])
+        return await self._over_udp(servers[-1], seconds / len(servers))
 
     async def _address_of(self, host: str, seconds: float) -> str:
         """Return an address of a resolver that is configured by name; the system resolver is asked for it."""
@@ -161,14 +164,25 @@ class _Lookup:
             Failure(_failure_in(reply, "A") or Failure.DNS_NO_ANSWER), FailureDetail(reason="resolver_name")
         )
 
-    async def _over_udp(self, endpoint: Endpoint) -> Reply:
+    async def _over_udp(self, endpoint: Endpoint, seconds: float) -> Reply:
         self.transport = "udp"
         self.close()
         self._udp = await self._network.connect_udp(*endpoint)
         self._recorder.saw_socket(self._udp)
-        await asyncio.get_running_loop().sock_sendall(self._udp, self._message)
-        reply = await self._first(self._udp)
+        reply = await self._asked_over_udp(self._udp, seconds)
         return await self._over_tcp(endpoint) if reply.is_truncated else reply
+
+    async def _asked_over_udp(self, udp: socket.socket, seconds: float) -> Reply:
+        """Ask, and ask again into silence as stub resolvers do: a lost datagram is not a resolver that keeps silent."""
+        loop = asyncio.get_running_loop()
+        for _ in range(_DATAGRAMS - 1):
+            await loop.sock_sendall(udp, self._message)
+            with contextlib.suppress(TimeoutError):  # a datagram socket knows no ETIMEDOUT
+                async with asyncio.timeout(seconds / _DATAGRAMS):
+                    return await self._first(udp)
+            self._asked_again = True
+        await loop.sock_sendall(udp, self._message)
+        return await self._first(udp)
 
     async def _first(self, udp: socket.socket) -> Reply:
         while True:

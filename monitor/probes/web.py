@@ -39,6 +39,7 @@ from monitor.network.web_url import WebUrl, web_url
 _UNOBSERVED: Final = NetworkIdentity()
 _PARALLEL_ADDRESSES: Final = 4
 _SUSPENDED_SECONDS: Final = 1.0
+_LATE_SECONDS: Final = 0.25
 
 
 async def measure(
@@ -366,7 +367,16 @@ class _Run:
         if observation.failure == Failure.GENERIC_TIMEOUT_ERROR and allowed < limit and observation.detail is None:
             # Not as long as this step deserves: silence of a few milliseconds proves nothing.
             observation = replace(observation, detail=FailureDetail(reason="total_seconds"))
+        if _is_late(observation, allowed):
+            # Too busy to look in time, this machine may have let the answer lie.
+            observation = replace(observation, detail=FailureDetail(reason="late"))
         self.recorder.add(observation)
+
+
+def _is_late(observation: Observation, allowed: float) -> bool:
+    """Tell whether a deadline was noticed much later than it passed."""
+    is_timeout = observation.failure == Failure.GENERIC_TIMEOUT_ERROR and observation.detail is None
+    return is_timeout and observation.elapsed_seconds > allowed + _LATE_SECONDS
 
 
 def _our_mistake(group: BaseExceptionGroup) -> BaseException:

@@ -133,9 +133,12 @@ def sni_filtered(scene: Scene, failure: str, host: str = EXAMPLE, address: str =
 
 
 def host_filtered(scene: Scene, failure: str, host: str = EXAMPLE, address: str = ORIGIN) -> Scene:
+    """Fail again and pass with a harmless host by turns, as often as it takes to tell it from overload."""
     scene.at(Purpose.RETRY).tcp(address, 80).http(f"http://{host}/", address, None, failure=failure)
-    scene.at(Purpose.HARMLESS_NAME).tcp(address, 80).http(f"http://{HARMLESS}/", address, 400)
-    return scene.at(Purpose.RETRY).tcp(address, 80).http(f"http://{host}/", address, None, failure=failure)
+    for _ in range(4):
+        scene.at(Purpose.HARMLESS_NAME).tcp(address, 80).http(f"http://{HARMLESS}/", address, 400)
+        scene.at(Purpose.RETRY).tcp(address, 80).http(f"http://{host}/", address, None, failure=failure)
+    return scene
 
 
 def reset_in_tls(failure: str = "connection_reset") -> Scene:
@@ -588,6 +591,20 @@ def _() -> tuple[Scene, Context]:
     return _http(Scene(HTTP), **page), judged_with(control_http(**page), bodies=bodies(NOTICE))
 
 
+@story("block-page-at-the-control-only", "insufficient", "inconclusive", reason="content_unclear")
+def _() -> tuple[Scene, Context]:
+    page: dict[str, Any] = {"headers": (), "title": "Access Denied", "body": NOTICE, "keep_body": True}
+    return _http(Scene(HTTP)), judged_with(control_http(**page), bodies=bodies(NOTICE))
+
+
+@story("control-at-an-address-that-proves-nothing", "insufficient", "inconclusive", reason="content_unclear")
+def _() -> tuple[Scene, Context]:
+    there = Scene(HTTP, "control").dns(EXAMPLE, ORIGIN, RELAY).tcp(RELAY, 80)
+    there.http(HTTP, RELAY, headers=(("x-other", "1"),), title="Kindly look elsewhere", body=b"no")
+    there.at(Purpose.ADDRESS_CHECK).tcp(RELAY, failure="connection_refused")
+    return _http(Scene(HTTP)), judged_with(there)
+
+
 @story("block-page-quoted-over-tls", "tls_success", "accessible")
 def _() -> tuple[Scene, Context]:
     return _https(Scene(HTTPS), body=NOTICE, keep_body=True), judged_with(control_https(), bodies=bodies(NOTICE))
@@ -791,11 +808,8 @@ def _() -> tuple[Scene, Context]:
 @story("tls-alert-by-name", "isolated_trigger", "blocked", "confirmed", "tls.alert.sni")
 def _() -> tuple[Scene, Context]:
     here = Scene(HTTPS).dns(EXAMPLE, ORIGIN)
-    for purpose, name, failure in (
-        (Purpose.PATH, EXAMPLE, "ssl_failed_handshake"),
-        (Purpose.HARMLESS_NAME, HARMLESS, None),
-        (Purpose.RETRY, EXAMPLE, "ssl_failed_handshake"),
-    ):
+    by_turns = ((Purpose.HARMLESS_NAME, HARMLESS, None), (Purpose.RETRY, EXAMPLE, "ssl_failed_handshake"))
+    for purpose, name, failure in ((Purpose.PATH, EXAMPLE, "ssl_failed_handshake"), *by_turns * 4):
         here.at(purpose).tcp(ORIGIN).tls(ORIGIN, name, failure, alert="handshake_failure" if failure else None)
     return here, judged_with()
 
@@ -1267,10 +1281,51 @@ def _() -> tuple[Scene, Context]:
     return reset_in_tls(), judged_with(control_https(), has_retries=True)
 
 
-@story("reset-at-the-second-try-too", "differs", "blocked", "likely", "tls.reset")
+@story("reset-while-connecting", "differs", "blocked", "likely", "tcp.reset")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="connection_reset")
+    here.at(Purpose.RETRY).tcp(ORIGIN, failure="connection_reset")
+    return here, judged_with(control_https(), has_retries=True)
+
+
+@story("silence-noticed-late", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    # The machine was too busy to look in time: the answer may have been lying there.
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="generic_timeout_error", reason="late")
+    here.at(Purpose.RETRY).tcp(ORIGIN, failure="generic_timeout_error", reason="late")
+    return here, judged_with(control_https(), has_retries=True)
+
+
+@story("reset-at-every-try", "differs", "blocked", "likely", "tls.reset")
+def _() -> tuple[Scene, Context]:
+    here = reset_in_tls()
+    for _ in range(4):
+        here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    return here, judged_with(control_https(), has_retries=True)
+
+
+@story("reset-at-the-second-try-too", "insufficient", "inconclusive", reason="insufficient_data")
 def _() -> tuple[Scene, Context]:
     here = reset_in_tls().at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
     return here, judged_with(control_https(), has_retries=True)
+
+
+@story("reset-by-turns-with-another-name", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    # Twice cut, once passed between: an overloaded server does so every eighth time.
+    here = reset_in_tls().at(Purpose.HARMLESS_NAME).tcp(ORIGIN)
+    here.tls(ORIGIN, HARMLESS, "ssl_invalid_hostname", leaf="true-leaf")
+    here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    return here, judged_with(control_https(), has_retries=True)
+
+
+@story("control-cut-off-once", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = reset_in_tls()
+    for _ in range(4):
+        here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    there = control_https().at(Purpose.CONTROL_CHECK).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    return here, judged_with(there, has_retries=True)
 
 
 @story("control-stuck-at-an-earlier-layer", "insufficient", "inconclusive", reason="control_disagrees")
@@ -1283,8 +1338,9 @@ def _() -> tuple[Scene, Context]:
 def _() -> tuple[Scene, Context]:
     here = reset_in_tls().at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
     here.at(Purpose.HARMLESS_NAME).tcp(ORIGIN).tls(ORIGIN, HARMLESS, "connection_reset")
-    here.at(Purpose.NO_NAME).tcp(ORIGIN).tls(ORIGIN, None, "ssl_invalid_hostname", leaf="true-leaf")
-    here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    for _ in range(4):
+        here.at(Purpose.NO_NAME).tcp(ORIGIN).tls(ORIGIN, None, "ssl_invalid_hostname", leaf="true-leaf")
+        here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
     return here, judged_with()
 
 

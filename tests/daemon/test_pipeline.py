@@ -170,3 +170,36 @@ def test_only_a_server_that_proved_to_be_the_targets_own_tells_where_it_is_serve
         return [(await bench.round()).served_from for _ in script]
 
     assert asyncio.run(rounds()) == [(Place("US", 13335),), (), (Place("US", 13335),)]
+
+
+def test_an_outage_that_begins_just_after_the_control_was_asked_is_no_block() -> None:
+    clock = HandClock()
+    here = ScriptedVantage("here", clock, [recording(), failing()])
+    control = ScriptedVantage("control", clock, [recording(), failing()], role=Role.CONTROL)
+    bench = Bench(clock, here, control)
+
+    async def before_and_after() -> Outcome:
+        await bench.round()
+        clock.seconds += 20.0
+        return await bench.round()
+
+    verdict = asyncio.run(before_and_after()).verdict
+    assert verdict is not None
+    assert verdict.status is Status.DOWN
+
+
+def test_a_control_that_can_no_longer_be_asked_does_not_decide_by_what_it_saw_before() -> None:
+    clock = HandClock()
+    here = ScriptedVantage("here", clock, [recording(), failing()])
+    control = ScriptedVantage("control", clock, [recording(), VantageError("gone")], role=Role.CONTROL)
+    bench = Bench(clock, here, control)
+
+    async def before_and_after() -> Outcome:
+        await bench.round()
+        clock.seconds += 20.0
+        return await bench.round()
+
+    outcome = asyncio.run(before_and_after())
+    assert outcome.verdict is not None
+    assert (outcome.verdict.status, outcome.verdict.reason) == (Status.INCONCLUSIVE, Reason.NO_CONTROL)
+    assert outcome.control_ids == ()

@@ -128,6 +128,19 @@ def test_answer_without_the_asked_type_is_no_answer_and_keeps_the_alias() -> Non
     assert observation.answers[0] == DnsAnswer("CNAME", "edge.test")
 
 
+def test_a_lost_datagram_is_asked_for_again_and_shows_nothing() -> None:
+    seen: list[dns.message.Message] = []
+
+    def answer(query: dns.message.Message) -> Sequence[bytes]:
+        seen.append(query)
+        replies = [reply(query, "192.0.2.1"), reply(query, "192.0.2.2")]
+        return [] if len(seen) == 1 else [each.to_wire() for each in replies]
+
+    observation, _ = ask_udp(answer, seconds=0.8, listen_seconds=0.2)
+    assert (observation.failure, observation.addresses, observation.late_replies) == (None, ("192.0.2.1",), ())
+    assert len({query.id for query in seen}) == 1
+
+
 def test_queries_use_edns_recursion_and_their_own_ids() -> None:
     seen: list[dns.message.Message] = []
 

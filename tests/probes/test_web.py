@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -184,6 +185,16 @@ def test_timeout_cut_short_by_the_total_says_so() -> None:
     assert cut.measurement.observations[-1].detail == FailureDetail(reason="total_seconds")
     whole = asyncio.run(run(Limits(tls_seconds=0.2)))
     assert whole.measurement.observations[-1].detail is None
+
+
+def test_timeout_noticed_late_by_a_busy_machine_says_so() -> None:
+    async def run() -> Recording:
+        async with tcp_server(silence) as port:
+            asyncio.get_running_loop().call_later(0.1, time.sleep, 0.8)
+            return await measure(target(f"https://127.0.0.1:{port}/"), limits=Limits(tls_seconds=0.2))
+
+    last = asyncio.run(run()).measurement.observations[-1]
+    assert (last.failure, last.detail) == (Failure.GENERIC_TIMEOUT_ERROR, FailureDetail(reason="late"))
 
 
 def test_steps_beyond_the_total_are_absent() -> None:
