@@ -55,6 +55,7 @@ _SHORTEST_SPAN: Final = 3
 _BAND: Final = 22
 _WAY: Final = 6
 _LANE: Final = 20
+_SHARES: Final = 20  # a column is divided to the twentieth
 _LANES: Final = 5
 _FONT: Final = "system-ui, 'DejaVu Sans', 'Liberation Sans', Arial, sans-serif"
 _TICKS: Final = (
@@ -330,8 +331,15 @@ def _mix(bucket: Bucket) -> list[tuple[Status, float]]:
     total = sum(bucket.counts.values())
     if not total:
         return []
-    shares = [(status, round(20 * bucket.counts.get(status, 0) / total) / 20) for status in STATUS_COLOURS]
-    return [(status, share) for status, share in shares if share]
+    mix, below, counted = [], 0, 0
+    for status in STATUS_COLOURS:
+        counted += bucket.counts.get(status, 0)
+        # Edges are rounded and not shares, which would leave a gap at the top that looks like "not measured".
+        edge = round(_SHARES * counted / total)
+        if edge > below:
+            mix.append((status, (edge - below) / _SHARES))
+        below = edge
+    return mix
 
 
 def _ticks(chart: Chart, pixels: float) -> Iterator[tuple[datetime, str]]:

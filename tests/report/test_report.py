@@ -14,9 +14,15 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from monitor.model.vantage import NetworkIdentity, Role
+from monitor.model.verdict import Status
+from monitor.report.picture import NOT_MEASURED, STATUS_COLOURS, picture
+from monitor.report.record import Band, Bucket, Chart, Place
 from tests.cli.test_check import monitor
-from tests.simulate_history import ENDS, OPENINGS, STARTS
+from tests.simulate_history import ENDS, OPENINGS, START, STARTS
 
 BEGINNING = ("report", "pk-x-block-2024", "--since", "2024-02-08", "--until", "2024-03-16")
 END = ("report", "pk-x-block-2024", "--since", "2025-05-01", "--until", "2025-05-26")
@@ -328,3 +334,28 @@ def test_a_range_of_years_is_bounded(history: Path) -> None:
     assert max(len(band["buckets"]) for band in found["table"]["bands"]) <= 800
     assert instant(found["written_at"]).tzinfo is not None
     assert instant(found["since"]) < datetime(2022, 1, 1, tzinfo=UTC)
+
+
+@settings(max_examples=60)
+@given(counts=st.dictionaries(st.sampled_from(list(Status)), st.integers(0, 60), min_size=1))
+def test_a_column_is_full_wherever_something_was_measured(counts: dict[Status, int]) -> None:
+    total = sum(counts.values())
+    chart = Chart(
+        since=START,
+        until=START + timedelta(hours=1),
+        width=timedelta(hours=1),
+        bands=(
+            Band(
+                vantage="lahore",
+                network=NetworkIdentity(asn=17557),
+                name="AS17557",
+                role=Role.TEST,
+                buckets=(Bucket(start=START, runs=total, kept=total, counts=counts),),
+            ),
+        ),
+    )
+    drawn = picture(chart, (), Place(country="PK", name="Pakistan", zone="Asia/Karachi"), title="", name="c")
+    ground, *columns = re.findall(r'y="([\d.]+)" width="[\d.]+" height="([\d.]+)" fill="(#\w+)"', drawn)[:8]
+    parts = [float(height) for y, height, colour in columns if colour in STATUS_COLOURS.values() and height != "12"]
+    assert ground[2] == NOT_MEASURED
+    assert sum(parts) == pytest.approx(float(ground[1]) if total else 0.0, abs=0.3)
