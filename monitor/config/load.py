@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from monitor.config.alerting import CHANNEL_KINDS
 from monitor.config.checks import complaints_about
 from monitor.config.document import Complaint, Document, KeyPath, read_document
 from monitor.config.fields import Referenced
@@ -103,10 +104,10 @@ def _complaint(document: Document, detail: Any) -> Complaint:
     files = [file_key for file_key, key in SECRET_FILES.items() if key == location[-1]] if location else []
     if kind == "missing" and files:
         return Complaint((*path, location[-1]), f"{MISSING}; give {files[0]}")
+    known = ", ".join(CHANNEL_KINDS if path[:1] == ("alerts",) else VANTAGE_KINDS)
     if kind == "union_tag_not_found":
-        return Complaint((*path, "kind"), f"{MISSING}; known: {', '.join(VANTAGE_KINDS)}")
+        return Complaint((*path, "kind"), f"{MISSING}; known: {known}")
     if kind == "union_tag_invalid":
         path = (*path, "kind")
-        kind_written = shown(document.written.get(path, ""))
-        return Complaint(path, f"unknown kind {kind_written}; known: {', '.join(VANTAGE_KINDS)}")
+        return Complaint(path, f"unknown kind {shown(document.written.get(path, ''))}; known: {known}")
     return complaint_of(document, detail, siblings, is_secret=not _SECRET_KEYS.isdisjoint(path))

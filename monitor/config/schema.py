@@ -7,8 +7,9 @@ Models are frozen and refuse unknown keys. Lengths of time are seconds, sizes ar
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, model_validator
 
+from monitor.config.alerting import AlertsConfig
 from monitor.config.fields import (
     Address,
     Cidr,
@@ -32,30 +33,20 @@ from monitor.config.fields import (
     Whole,
 )
 from monitor.config.quantities import Bytes, Seconds, Share
+from monitor.config.section import Deadline, Section, Text
 from monitor.model.target import QuicUse
 from monitor.model.vantage import Role
 
 # A key of the left name holds the path of a file whose text becomes the secret of the right name.
-SECRET_FILES: Final = {"token_file": "token"}
+SECRET_FILES: Final = {
+    "token_file": "token",
+    "secret_file": "secret",
+    "password_file": "password",
+    "address_file": "address",
+}
 CONTROL_SITES_PLATFORM: Final = "control-sites"  # what targets under `control_sites` have as their platform
 
-Deadline = Annotated[Seconds, Field(gt=0)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-
-
 Quorum = Annotated[Whole, Field(ge=1, le=1000)] | Literal["majority"]
-
-
-class Section(BaseModel):
-    """A mapping of probes.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty(cls, written: Any) -> Any:
-        """Read a heading whose keys are all commented out as an empty mapping."""
-        return {} if written is None else written
 
 
 class Timeouts(Section):
@@ -265,6 +256,12 @@ class DetectionConfig(Section):
     quorum: Annotated[Whole, Field(ge=2, le=100)] = 2  # networks alarmed within an hour that speak for a country
 
 
+_PORTALS: Final[dict[str, int | str]] = {
+    "http://network-test.debian.org/nm": "NetworkManager is online",
+    "http://ping.archlinux.org/nm-check.txt": "NetworkManager is online",
+}
+
+
 class SanityConfig(Section):
     """Checks that tell a sick line from a blocked platform (docs/verdicts.md, "Vantage sanity").
 
@@ -282,10 +279,7 @@ class SanityConfig(Section):
     names_required: Annotated[Whole, Field(ge=1)] = 2  # how many of `dns_names` must resolve
     anchors_required: Annotated[Whole, Field(ge=1)] = 2  # how many of `anchors` must connect
     # URL → what a good answer shows: a status (204) or text in the body. Both are what desktops ask anyway.
-    portals: dict[Url, Annotated[Whole, Field(ge=100, le=599)] | Text] = {
-        "http://network-test.debian.org/nm": "NetworkManager is online",
-        "http://ping.archlinux.org/nm-check.txt": "NetworkManager is online",
-    }
+    portals: dict[Url, Annotated[Whole, Field(ge=100, le=599)] | Text] = _PORTALS
     tls_hosts: tuple[Address, ...] = ("www.debian.org:443", "www.freebsd.org:443", "www.openbsd.org:443")
     # Who am I: a DNS name whose answer is the asker's public address, and the server that answers it.
     whoami: WhoAmI | None = "myip.opendns.com A @ 208.67.222.222"
@@ -381,6 +375,7 @@ class Configuration(Section):
     storage: StorageConfig = Field(default_factory=dict, validate_default=True)  # validated: its path has a folder
     server: ServerConfig = ServerConfig()
     data: DataConfig = DataConfig()
+    alerts: AlertsConfig = AlertsConfig()
     events: EventsConfig = EventsConfig()
     vantages: Annotated[dict[PlainName, AnyVantage], Field(min_length=1)]
     platforms: Annotated[dict[PlainName, PlatformConfig], Field(min_length=1)]

@@ -20,10 +20,13 @@ from monitor.model.target import Target
 from monitor.model.verdict import Reason, Status, Verdict
 from monitor.report.gather import ReportError, about_incident, gathered
 from monitor.report.page import as_page
+from monitor.store import outbox_reader
 from monitor.store.incident_detail import IncidentDetail, details
+from monitor.store.outbox_reader import AlertRecord
 from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.web.guard import hosts_of
 from monitor.web.services import (
+    AlertQuery,
     CountsQuery,
     DaemonStatus,
     HistoryQuery,
@@ -222,6 +225,18 @@ class DaemonServices:
             return as_page(gathered(reader, self.calendar, named, now))
         except ReportError:
             return None
+
+    async def alerts(self, query: AlertQuery) -> Sequence[AlertRecord]:
+        """Return alerts with their messages and attempts, newest first."""
+        ask = self._daemon.reader.ask
+        return await asyncio.to_thread(
+            outbox_reader.records,
+            ask,
+            limit=query.limit,
+            incident=query.incident,
+            channel=query.channel,
+            state=query.state,
+        )
 
     async def reload(self) -> tuple[bool, str]:
         """Read the configuration again; return whether it is in use now, and what is wrong with it otherwise."""

@@ -16,10 +16,13 @@ from monitor.exporter.exposition import Buckets, Format, Histogram, header, labe
 from monitor.exporter.platforms import PlatformBoard
 from monitor.exporter.series import TargetSeries, label_values
 from monitor.exporter.table import Kind, Metric
+from monitor.model.alert import Attempt, DeliveryState, Result
 from monitor.model.outcome import Incident, Outcome, Silence
 from monitor.model.rollup import RollupRule
 from monitor.model.target import Target
 from monitor.model.vantage import VantageCheck, VantageInfo, VantageState
+from monitor.model.verdict import Transition
+from monitor.store.outbox_reader import Backlog
 from monitor.store.store import StoreHealth
 
 _LAG_BUCKETS_SECONDS: Final = Buckets(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -157,6 +160,31 @@ class Exporter:
         """Say how many runs are active."""
         with self._lock:
             self._put(table.RUNS_IN_FLIGHT, runs)
+
+    def attempted(self, channel: str, attempt: Attempt) -> None:
+        """Count an attempt to send a message, and what it came to."""
+        with self._lock:
+            self._add(table.ALERT_ATTEMPTS, channel, attempt.result)
+            if attempt.state is not DeliveryState.PENDING:
+                self._add(table.ALERT_DELIVERIES, channel, attempt.state)
+            if attempt.result is Result.DELIVERED:
+                self._put(table.ALERT_LAST_SUCCESS, attempt.started_at.timestamp(), channel)
+
+    def outbox(self, backlogs: Sequence[Backlog], now: datetime) -> None:
+        """Replace what is said of the messages that wait."""
+        with self._lock:
+            self._samples[table.ALERT_QUEUE] = {
+                (one.channel, state): getattr(one, state) for one in backlogs for state in ("pending", "dead")
+            }
+            self._samples[table.ALERT_OLDEST] = {
+                (one.channel,): max(0.0, (now - one.oldest_at).total_seconds()) if one.oldest_at else 0.0
+                for one in backlogs
+            }
+
+    def changed(self, transition: Transition) -> None:
+        """Count a confirmed change."""
+        with self._lock:
+            self._add(table.TRANSITIONS, transition.vantage, transition.after)
 
     def module_unknown(self) -> None:
         """Count a request to `/probe` that named an unknown module."""

@@ -240,6 +240,41 @@ STORE_FAILING: Final = Metric(
 )
 STORE_FILE_BYTES: Final = Metric(name="monitor_store_file_bytes", unit="bytes", help="Size of the database file.")
 STORE_WAL_BYTES: Final = Metric(name="monitor_store_wal_bytes", unit="bytes", help="Size of its write-ahead log.")
+ALERT_DELIVERIES: Final = Metric(
+    name="monitor_alert_deliveries_total",
+    kind=Kind.COUNTER,
+    labels=("channel", "outcome"),
+    help="Messages that were delivered or given up (dead), by channel, since the start.",
+)
+ALERT_ATTEMPTS: Final = Metric(
+    name="monitor_alert_attempts_total",
+    kind=Kind.COUNTER,
+    labels=("channel", "result"),
+    help="Attempts to send a message: delivered, failed (tried again) or refused (for good).",
+)
+ALERT_QUEUE: Final = Metric(
+    name="monitor_alert_queue",
+    labels=("channel", "state"),
+    help="Messages that wait (pending) or were given up (dead).",
+)
+ALERT_OLDEST: Final = Metric(
+    name="monitor_alert_oldest_undelivered_seconds",
+    unit="seconds",
+    labels=("channel",),
+    help="Age of the oldest message that waits.",
+)
+ALERT_LAST_SUCCESS: Final = Metric(
+    name="monitor_alert_last_delivery_timestamp_seconds",
+    unit="seconds",
+    labels=("channel",),
+    help="When a message was last delivered, since the start.",
+)
+TRANSITIONS: Final = Metric(
+    name="monitor_transitions_total",
+    kind=Kind.COUNTER,
+    labels=("vantage", "after"),
+    help="Confirmed changes of targets, by the state that they led to.",
+)
 MODULE_UNKNOWN: Final = Metric(
     name="monitor_module_unknown_total",
     kind=Kind.COUNTER,
@@ -290,6 +325,12 @@ OTHER_METRICS: Final = (
     STORE_FAILING,
     STORE_FILE_BYTES,
     STORE_WAL_BYTES,
+    TRANSITIONS,
+    ALERT_DELIVERIES,
+    ALERT_ATTEMPTS,
+    ALERT_QUEUE,
+    ALERT_OLDEST,
+    ALERT_LAST_SUCCESS,
     MODULE_UNKNOWN,
 )
 

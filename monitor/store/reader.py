@@ -728,13 +728,27 @@ class Reader(AbstractContextManager["Reader"]):
         return [row["name"] for row in self._all("SELECT name FROM platform ORDER BY name")]
 
     def last_deep(self, target: str, vantage: str) -> Measurement | None:
-        """Return the newest deep measurement of a target at a vantage."""
+        """Return the newest deep measurement of a target at a vantage that was whole, and made over a line in order."""
         row = self._one(
-            f"SELECT {_MEASUREMENT_COLUMNS} WHERE t.name = ? AND g.name = ? AND m.is_deep "
+            f"SELECT {_MEASUREMENT_COLUMNS} WHERE t.name = ? AND g.name = ? AND m.is_deep AND NOT m.is_interrupted "  # noqa: S608 -- our own columns
+            "AND EXISTS (SELECT 1 FROM verdict v JOIN conclusion c ON c.id = v.conclusion_id WHERE "
+            "v.measurement_id = m.id AND c.vantage_state_before = 'online' AND c.vantage_state_after = 'online') "
             "ORDER BY m.started_at DESC, m.id DESC LIMIT 1",
             (target, vantage),
         )
         return None if row is None else self._stored(row).measurement
+
+    def last_clean(self, target: str, vantage: str, since: datetime) -> datetime | None:
+        """Return when the newest round since an instant began that was accessible and needed no isolating run."""
+        row = self._one(
+            "SELECT m.started_at FROM measurement m WHERE target_id = (SELECT id FROM target WHERE name = ?) "
+            "AND vantage_id = (SELECT id FROM vantage WHERE name = ?) AND m.started_at >= ? "
+            "AND EXISTS (SELECT 1 FROM verdict v JOIN conclusion c ON c.id = v.conclusion_id WHERE "
+            "v.measurement_id = m.id AND v.isolation_id IS NULL AND c.status = 'accessible') "
+            "ORDER BY m.started_at DESC LIMIT 1",
+            (target, vantage, milliseconds(since)),
+        )
+        return None if row is None else instant(row["started_at"])
 
     def known_addresses(self, target: str, since: datetime | None = None) -> frozenset[str]:
         """Return the addresses that proved over TLS to serve a name of the target, lately if `since` is given."""
@@ -921,6 +935,19 @@ class Reader(AbstractContextManager["Reader"]):
             "verdicts": verdicts,
             "evidence": [msgspec.to_builtins(one) for one in stored.evidence],
         }
+
+    def ask(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Return the rows of a query of another module of the store (`outbox_reader`)."""
+        return self._all(sql, parameters)
+
+    def conclusions(self, measurements: Sequence[int]) -> dict[int, Verdict]:
+        """Return the verdicts that count today on measurements, by their ids."""
+        rows = self._all(
+            f"SELECT m.id, {_CONCLUSION_COLUMNS}, 0 AS rules_version FROM measurement m {_CURRENT_CONCLUSION} "  # noqa: S608 -- our own columns
+            "WHERE m.id IN (SELECT value FROM json_each(?))",
+            (msgspec.json.encode(list(measurements)).decode(),),
+        )
+        return {row["id"]: _verdict(row) for row in rows}
 
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         with self._lock:

@@ -18,6 +18,7 @@ from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageState
 from monitor.model.verdict import Confidence, Reason, Status, Verdict
 from monitor.store.incident_detail import IncidentDetail
+from monitor.store.outbox_reader import AlertRecord
 from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.store.store import StoreHealth
 
@@ -126,6 +127,15 @@ class IncidentQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 100
 
 
+class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which alerts are wanted, newest first."""
+
+    incident: str | None = None
+    channel: str | None = None
+    state: str | None = None  # of a message
+    limit: int = 100
+
+
 class Services(Protocol):
     """The daemon, as far as HTTP may reach it. Nothing here blocks the event loop."""
 
@@ -192,6 +202,10 @@ class Services(Protocol):
 
     async def report(self, incident: str) -> str | None:
         """Return the report of an incident as a page, at most a minute old; None if there is no such incident."""
+        ...
+
+    async def alerts(self, query: AlertQuery) -> Sequence[AlertRecord]:
+        """Return alerts with their messages and attempts, newest first."""
         ...
 
     async def reload(self) -> tuple[bool, str]:

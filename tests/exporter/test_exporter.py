@@ -17,13 +17,15 @@ from monitor.events.record import Platform as EventPlatform
 from monitor.exporter import table
 from monitor.exporter.exporter import Exporter
 from monitor.exporter.exposition import Format, document, format_for
+from monitor.model.alert import Attempt, DeliveryState, Result
 from monitor.model.observation import Purpose, QuicObservation, ThroughputObservation
 from monitor.model.outcome import Incident, Silence
 from monitor.model.place import Place
 from monitor.model.rollup import RollupRule
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageCheck, VantageInfo, VantageState
-from monitor.model.verdict import Status
+from monitor.model.verdict import SeriesState, Status, Transition
+from monitor.store.outbox_reader import Backlog
 from tests.fakes.events import BLOCK, CALENDAR, LONG_AFTER, ORDER, calendar, dated, event
 from tests.fakes.outcomes import ACCESSIBLE, BLOCKED, DNS, LAHORE, NOW, OFFLINE, TCP, TLS, X_HOME, outcome, recording
 from tests.fakes.services import STORE
@@ -38,6 +40,25 @@ INCIDENT = Incident(
     started_before=datetime(2026, 11, 22, 10, tzinfo=UTC),
 )
 SILENCE = Silence(country="PK", started_at=NOW, vantages=("cmpak", "ptcl"), networks=(17557, 59257))
+ATTEMPT = Attempt(
+    parcel=1,
+    number=1,
+    started_at=NOW,
+    elapsed_seconds=0.2,
+    result=Result.DELIVERED,
+    detail="HTTP 204",
+    state=DeliveryState.DELIVERED,
+    due_at=NOW,
+)
+TRANSITION = Transition(
+    target=X_HOME.name,
+    vantage=LAHORE.name,
+    at=NOW,
+    before=SeriesState.ACCESSIBLE,
+    after=SeriesState.NOT_ACCESSIBLE,
+    status=Status.BLOCKED,
+    score=9.6,
+)
 CHECK = VantageCheck(vantage=LAHORE.name, started_at=NOW, state=VantageState.ONLINE)
 
 
@@ -67,6 +88,9 @@ def a_full_exporter() -> Exporter:
     exporter.dropped(LAHORE.name, "vantage_offline")
     exporter.in_flight(3)
     exporter.module_unknown()
+    exporter.attempted("desk", ATTEMPT)
+    exporter.outbox([Backlog(channel="desk", pending=2, oldest_at=NOW, dead=1)], NOW)
+    exporter.changed(TRANSITION)
     exporter.roll_up(NOW)
     return exporter
 
