@@ -408,7 +408,7 @@ class ServerConfig(Section):
 
     listen: ListenAddress = "127.0.0.1:9817"
     probe: ProbeEndpoint = ProbeEndpoint()
-    token: SecretText | None = None  # if set, POST /-/reload, /probe and /api want `Authorization: Bearer …`
+    token: SecretText | None = None  # if set, POST /-/reload, /probe, /report, /api want `Authorization: Bearer …`
     token_file: Path | None = None
     allow_origins: Annotated[tuple[Origin, ...], OneOrMany] = ()  # sites whose pages may read the API in a browser
 

@@ -202,6 +202,10 @@ class Services(Protocol):
         """Return incidents with their details, newest first."""
         ...
 
+    async def report(self, incident: str) -> str | None:
+        """Return the report of an incident as a page, at most a minute old; None if there is no such incident."""
+        ...
+
     async def alerts(self, query: AlertQuery) -> Sequence[AlertRecord]:
         """Return alerts with their messages and attempts, newest first."""
         ...

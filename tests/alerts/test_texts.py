@@ -60,7 +60,7 @@ def dated(dating: Dating = Dating.DATED) -> IncidentDetail:
         computed_at=NOW, is_final=False,
     )  # fmt: skip
     edge = DatedEdge(
-        incident=INCIDENT.id, member=INCIDENT.members[0], network="PTCL", confirmed_at=NOW,
+        incident=INCIDENT.id, member=INCIDENT.members[0], edge=Edge.START, network="PTCL", confirmed_at=NOW,
         last_before_at=INCIDENT.started_after, first_after_at=INCIDENT.started_before, onset=onset,
     )  # fmt: skip
     fields = {name: getattr(INCIDENT, name) for name in INCIDENT.__struct_fields__}

@@ -147,6 +147,11 @@ class ScriptedServices:
         self.asked.append(("incidents", query))
         return self._incidents[: query.limit]
 
+    async def report(self, incident: str) -> str | None:
+        self.asked.append(("report", incident))
+        known = any(one.id == incident for one in self._incidents)
+        return f"<!DOCTYPE html><title>{incident}</title>" if known else None
+
     async def alerts(self, query: AlertQuery) -> Sequence[AlertRecord]:
         self.asked.append(("alerts", query))
         return ()
