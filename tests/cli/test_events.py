@@ -103,7 +103,7 @@ def test_oddities_are_warnings(folder: Path) -> None:
 
 
 def test_the_check_of_the_configuration_counts_events(folder: Path) -> None:
-    assert "59 regulatory events." in monitor("check", cwd=folder).stdout
+    assert "regulatory events 59." in monitor("check", cwd=folder).stdout
 
 
 def test_an_added_event_is_a_file_that_is_used(folder: Path) -> None:
