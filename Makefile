@@ -52,7 +52,7 @@ bench: $(installed_dev) ## print the benchmark table, side by side with blackbox
 simulate: $(installed_dev) ## print the figures of docs/detection.md again; takes minutes
 	$(python) -m tests.benchmarks.detection
 
-soak: $(installed_dev) ## kill the daemon under load again and again and look for lost rows
+soak: $(installed_dev) ## kill the daemon again and again and look for lost rows and messages
 	$(python) -m tests.benchmarks.soak
 
 docs: $(installed_dev) ## write the generated pages of docs/ again

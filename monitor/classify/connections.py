@@ -213,22 +213,26 @@ def other_address_works(facts: Facts) -> bool:
     return not facts.view(hop).verified_here <= set(hop.addresses)
 
 
-def substituted(facts: Facts) -> Mechanism | None:
-    """Return the substitution of a certificate where the path ended: a control saw a genuine one at that address."""
+def substitutes(facts: Facts) -> tuple[TlsObservation, ...]:
+    """Return the handshakes where the path ended with another certificate than a control saw at that address."""
     hop = facts.end.hop
     if not facts.failed or facts.end.layer is not Step.TLS:
-        return None
-    for one in hop.tls:
-        # An expired certificate alone may be the platform's own at one of its places.
-        if not one.chain or one.failure is None or not _FOREIGN & defects(one):
-            continue
-        theirs = [
-            other
-            for control in facts.controls_at(hop)
-            for other in control.observations
-            if isinstance(other, TlsObservation) and other.hop == hop.index and other.chain
-        ]
-        genuine = any(other.verified and other.address == one.address for other in theirs)
-        if genuine and one.chain[0] not in {other.chain[0] for other in theirs}:
-            return Mechanism(Step.TLS, "certificate_substituted", hop.index)
-    return None
+        return ()
+    theirs = [
+        other
+        for control in facts.controls_at(hop)
+        for other in control.observations
+        if isinstance(other, TlsObservation) and other.hop == hop.index and other.chain
+    ]
+    seen_there = {other.chain[0] for other in theirs}
+    genuine_at = {other.address for other in theirs if other.verified}
+    # An expired certificate alone may be the platform's own at one of its places.
+    return tuple(
+        one
+        for one in hop.tls
+        if one.chain
+        and one.failure is not None
+        and _FOREIGN & defects(one)
+        and one.address in genuine_at
+        and one.chain[0] not in seen_there
+    )

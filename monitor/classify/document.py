@@ -74,13 +74,15 @@ _CLOSING: Final = """
 
 A routine run is followed at once by a deep run if it showed anything that the target's expectation, the control and
 the recent past do not lead us to expect, an address that the control never saw included. A deep run younger than an
-hour that showed the same symptom stands for it, unless trying again had helped. Its stages: the failed step again,
-other resolvers, a harmless name at the same resolver; then addresses not tried yet, a harmless name and no name at the
-same address, the target's name at an unrelated address, another port, HTTP/3; then the target's name once more. An
-address that the system resolver gave too and that works counts as the system path: a browser tries it next.
+hour that showed the same symptom of the same host stands for it, unless trying again had helped, what fails now worked
+in it, or the target was reached in between. Its stages: the failed step again, other resolvers, a harmless name at the
+same resolver; then addresses not tried yet, a harmless name and no name at the same address, the target's name at an
+unrelated address, another port, HTTP/3; then the target's name once more. An address that the system resolver gave too
+and that works counts as the system path: a browser tries it next.
 
 Routine run, deep run, their controls and the wait for a free slot end within 60 s. A series is isolated anew at most
-six times an hour. While deep runs are on, `differs` wants a failure that happened again when tried again.
+six times an hour; beyond that what failed is only tried again. While deep runs are on, `differs` wants a failure that
+happened again when tried again.
 
 *Residual blocking.* After a hit some boxes punish the pair of addresses for minutes, so that a harmless name failing
 right after it proves nothing. Then one more deep run follows three minutes later, from new source ports and with the

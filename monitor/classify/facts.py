@@ -144,13 +144,20 @@ class Facts:
         earlier = Facts(self.context.isolation, msgspec.structs.replace(self.context, isolation=None))
         if earlier.symptom != self.symptom or earlier.is_transient:
             return None
+        if earlier.routine.end.hop.place != self.routine.end.hop.place:
+            return None  # a redirect led elsewhere, to another name
         # What was shown at one address says nothing of another, so a name that leads elsewhere now is isolated anew;
         # unless its name was shown to set it off, which holds wherever the name leads.
         if any(one.trigger in {"sni", "host"} for one in earlier.differences):
             return earlier
-        failed = {one.address for one in self.routine.end.hop.endpoints if one.failure is not None}
-        tried = {one.address for one in earlier.measurement.observations if isinstance(one, Endpoint)}
-        return earlier if not failed or failed & tried else None
+        end = self.routine.end
+        failed = {one.address for one in end.hop.endpoints if one.failure is not None and step_of(one) is end.layer}
+        failed_then = {
+            one.address
+            for one in earlier.measurement.observations
+            if isinstance(one, Endpoint) and one.failure is not None and step_of(one) is end.layer
+        }
+        return earlier if not failed or failed & failed_then else None
 
     @cached_property
     def evidence(self) -> tuple[Observation, ...]:
@@ -378,9 +385,9 @@ class Facts:
         return connections.differences(self)
 
     @cached_property
-    def substituted(self) -> Mechanism | None:
-        """The substitution of a certificate where the path ended: a control saw a genuine one at the same address."""
-        return connections.substituted(self)
+    def substitutes(self) -> tuple[TlsObservation, ...]:
+        """Handshakes where the path ended with another certificate than the genuine one a control saw there."""
+        return connections.substitutes(self)
 
     # --- HTTP/3 and throughput
 
@@ -469,7 +476,7 @@ class Facts:
                 for one in hop.endpoints
                 if one.failure is not None and not self._is_slow(one) and not self._is_expected(hop, one)
             )
-            if not http3.is_dead_at_control(self, hop):
+            if hop.quic and not http3.is_dead_at_control(self, hop):
                 found.update(f"{hop.index}:quic:{outcome_of(one)}" for one in hop.quic if outcome_of(one) is not None)
         end = self.routine.end
         where = f"{end.hop.index}:{end.layer}"

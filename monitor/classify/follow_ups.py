@@ -13,7 +13,7 @@ What came too slowly gets transfers instead, until these decide. What may be res
 minutes later (`residual_looks`), in a measurement of its own.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -43,6 +43,7 @@ from monitor.model.target import Expectation
 MAX_ADDRESSES_PER_FAMILY: Final = 4
 MAX_CONTROL_CHECKS: Final = 8
 MAX_RESIDUAL_LOOKS: Final = 2
+_Stage = Callable[[Facts, "FollowUpSettings"], Iterator[FollowUp]]
 _FIRST: Final = frozenset({Purpose.OTHER_RESOLVER, Purpose.RESOLVER_HARMLESS_NAME, Purpose.RETRY})
 _SECOND: Final = frozenset(
     {
@@ -79,6 +80,7 @@ class FollowUpSettings(msgspec.Struct, frozen=True, kw_only=True):
     retries: int = 2
     retry_wait_seconds: float = 5.0
     max_follow_ups: int = 40
+    is_whole: bool = True  # False: only what failed is tried again
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def follow_ups(measurement: Measurement, context: Context, settings: FollowUpSet
     stage whose looks brought nothing at all would be asked for again: the caller stops there.
     """
     facts = Facts(measurement, msgspec.structs.replace(context, isolation=None))
-    if settings.transfer_reference is not None and facts.is_slow:
+    if settings.is_whole and settings.transfer_reference is not None and facts.is_slow:
         return tuple(_transfers(facts, settings, settings.transfer_reference))
     seen = [one for one in measurement.observations if one.purpose in _FIRST | _SECOND]
     # A connection opened only to go on over it is no look of its own.
@@ -161,7 +163,12 @@ def follow_ups(measurement: Measurement, context: Context, settings: FollowUpSet
     if room <= 0 or facts.is_transient:
         return ()
     genuine = facts.differing_response is not None
-    stages = ((_again, _FIRST),) if genuine else ((_first, _FIRST), (_second, _SECOND), (_third, frozenset()))
+    if genuine:
+        stages: tuple[tuple[_Stage, frozenset[Purpose]], ...] = ((_again, _FIRST),)
+    elif settings.is_whole:
+        stages = (_first, _FIRST), (_second, _SECOND), (_third, frozenset())
+    else:
+        stages = ((_retries, _FIRST),)
     for stage, done in stages:
         if purposes.isdisjoint(done) and (wanted := tuple(stage(facts, settings))):
             return wanted[:room]
@@ -185,6 +192,13 @@ def _first(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
             for query_type in types:
                 yield look.lookup(Purpose.OTHER_RESOLVER, hop.place.host, query_type, resolver=resolver)
         yield look.lookup(Purpose.RESOLVER_HARMLESS_NAME, settings.harmless_name)
+    yield from _retries(facts, settings)
+
+
+def _retries(facts: Facts, settings: FollowUpSettings) -> Iterator[FollowUp]:
+    """Try again what failed."""
+    hop = facts.end.hop
+    look = _Looks(hop, settings)
     for again in range(1, settings.retries):
         wait = settings.retry_wait_seconds
         if facts.failed and facts.end.layer is Step.DNS:

@@ -56,10 +56,10 @@ def _is_block_page_address(facts: Facts, hop: Hop, address: str) -> bool:
 
 def _is_led_to_block_page_host(facts: Facts, hop: Hop) -> bool:
     """Tell whether the answer makes the name an alias of a block page's host, and nowhere else does."""
-    theirs = {alias for one in facts.control_hops(hop) for alias in _aliases(one)}
-    return facts.view(hop).verified.isdisjoint(hop.addresses) and any(
-        _is_listed(facts, alias) for alias in _aliases(hop) - theirs
-    )
+    listed = {alias for alias in _aliases(hop) if _is_listed(facts, alias)}
+    if not listed or not facts.view(hop).verified.isdisjoint(hop.addresses):
+        return False
+    return not listed <= {alias for one in facts.control_hops(hop) for alias in _aliases(one)}
 
 
 def _is_listed(facts: Facts, answer: str) -> bool:

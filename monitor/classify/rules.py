@@ -9,18 +9,18 @@ from typing import Final
 
 from monitor.classify.connections import other_address_works
 from monitor.classify.content import Comparison, is_challenge, refuses_place, same_body
-from monitor.classify.evidence import SMALL_LOOKS
+from monitor.classify.evidence import SMALL_LOOKS, defects
 from monitor.classify.facts import Facts
 from monitor.classify.lookups import dns_isolated, impostor
 from monitor.classify.mechanisms import Mechanism, passed
 from monitor.classify.path import Hop
 from monitor.classify.throttling import NEEDED
-from monitor.model.failure import LOCAL_FAULTS
+from monitor.model.failure import LOCAL_FAULTS, Failure
 from monitor.model.observation import Purpose, Step, step_of
 from monitor.model.vantage import VantageState
 from monitor.model.verdict import Confidence, Reason, Status
 
-RULES_VERSION: Final = 3
+RULES_VERSION: Final = 4
 
 OF_STATE: Final = {
     VantageState.OFFLINE: Reason.VANTAGE_OFFLINE,
@@ -56,8 +56,10 @@ class Rule:
 
 
 def vantage_fault(facts: Facts) -> Reason | None:
-    """Return what was wrong with the vantage before or after the round, or None."""
+    """Return what was wrong with the vantage before or after the round, or None; a failed proxy has its own row."""
     context = facts.context
+    if context.fault is Reason.PROXY_FAILED:
+        return None
     if context.fault in _VANTAGE_FAULTS:
         return context.fault
     for state in (context.state_before, context.state_after) if context.is_checked else ():
@@ -212,6 +214,16 @@ def _slowed(facts: Facts) -> Mechanism:
     return Mechanism(Step.THROUGHPUT, "throttled", facts.end.hop.index, "sni" if facts.throttling.is_by_name else "")
 
 
+def _substitution(facts: Facts) -> Mechanism:
+    return Mechanism(Step.TLS, "certificate_substituted", facts.end.hop.index)
+
+
+def _substitution_confidence(facts: Facts) -> Confidence:
+    """One address may be many servers: of a good certificate for another name one of them may be at fault."""
+    is_forged = any(Failure.SSL_UNKNOWN_AUTHORITY in defects(one) for one in facts.substitutes)
+    return Confidence.CONFIRMED if is_forged else Confidence.LIKELY
+
+
 def _page_modified(facts: Facts) -> Mechanism:
     return Mechanism(Step.HTTP, "modified", facts.end.hop.index)
 
@@ -283,11 +295,12 @@ RULES: Final = (
     ),
     Rule(
         id="certificate_substituted",
-        when=lambda facts: facts.substituted is not None,
+        when=lambda facts: bool(facts.substitutes),
         status=Status.BLOCKED,
-        confidence=Confidence.CONFIRMED,
-        mechanisms=_as_well(lambda facts: facts.substituted),
-        needs="A certificate that does not verify, at an address where a control verified another one this round.",
+        confidence=_substitution_confidence,
+        mechanisms=_as_well(_substitution),
+        needs="A certificate that does not verify, at an address where a control verified another one this round."
+        " Confirmed if no known authority signed it; one that is good for another name may be a server's mistake.",
         because="For {host}, {words}: the control sees the genuine one at the same address.",
     ),
     Rule(

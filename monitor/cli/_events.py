@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from monitor.cli._options import CountryCode
 from monitor.cli._times import INSTANT
 from monitor.config.load import load
 from monitor.config.schema import Configuration, EventsConfig
@@ -19,7 +20,7 @@ from monitor.network.clock import SystemClock
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _FILTERS = (
-    click.option("--country", "countries", multiple=True, metavar="CC", help="Only there; may be repeated."),
+    click.option("--country", "countries", multiple=True, type=CountryCode(), help="Only there; may be repeated."),
     click.option("--platform", "platforms", multiple=True, metavar="ID", help="Only about it; may be repeated."),
     click.option(
         "--kind",

@@ -24,6 +24,7 @@ from monitor.model.outcome import Outcome
 from monitor.model.vantage import NetworkIdentity
 from monitor.model.verdict import Status
 
+_UNWRAPPED = 100_000
 STYLES = {
     Status.ACCESSIBLE: "bold green",
     Status.BLOCKED: "bold red",
@@ -86,12 +87,14 @@ def print_outcome(to: Console, outcome: Outcome, vantage: str, country: str | No
             *_what(one),
             Text(f"{one.elapsed_seconds * 1000:.1f} ms", "bright_black"),
         )
-    to.print(table)
+    with to.capture() as captured:
+        to.print(table)
+    to.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
     if verdict is None:
         return
     words = [verdict.status.value, f"({verdict.confidence})" if verdict.confidence else "", *verdict.mechanisms]
     if verdict.reason:
-        words.append(f"reason {verdict.reason}")
+        words.append(f"({verdict.reason})")
     to.print(Text(" ".join(word for word in words if word), STYLES[verdict.status]))
     to.print(verdict.because, highlight=False)
     to.print(
@@ -103,7 +106,7 @@ def print_outcome(to: Console, outcome: Outcome, vantage: str, country: str | No
 
 def console() -> Console:
     """Return a console for standard output: as wide as the terminal, or without wrapping where there is none."""
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240)
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else _UNWRAPPED)
 
 
 def _by_purpose(observations: Sequence[Observation]) -> list[Observation]:

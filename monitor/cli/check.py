@@ -83,11 +83,10 @@ def _summary(path: Path) -> _Summary:
 def _tell(summary: _Summary) -> None:
     click.echo(f"{summary.file} is sound (digest {summary.digest[:12]}).")
     click.echo(
-        f"{summary.platforms} platforms with {summary.targets} targets, {summary.control_sites} control sites, "
-        f"{summary.vantages} vantages of which {summary.control_vantages} control, "
-        f"{summary.fingerprints} fingerprints of block pages."
+        f"Platforms {summary.platforms}, targets {summary.targets}, control sites {summary.control_sites}; "
+        f"vantages {summary.vantages}, of them controls {summary.control_vantages}; "
+        f"fingerprints of block pages {summary.fingerprints}, regulatory events {summary.events}."
     )
-    click.echo(f"{summary.events} regulatory events.")
     click.echo(f"Expected traffic: {summary.mb_per_day:g} MB per day, {summary.mb_per_month:g} MB per month (30 days).")
     if summary.stretch_factor > 1:
         click.echo(

@@ -139,7 +139,7 @@ class _Words:
     def __init__(self, to: Console) -> None:
         self._to = to
         self._number = 0
-        self._known: dict[str, Incident] = {}
+        self._known: dict[str, str] = {}
 
     def opening(self, url: str, folder: Path | None) -> None:
         """Say what this is and where the page is."""
@@ -166,9 +166,12 @@ class _Words:
             self._say(state)
         self._others([one for one in conclusion.targets if one not in shown])
         for incident in reversed(conclusion.incidents):
-            if incident != self._known.get(incident.id):
-                self._print(f"  {_incident_words(incident, self._known.get(incident.id))}")
-            self._known[incident.id] = incident
+            words = _incident_words(incident)
+            before = self._known.get(incident.id)
+            if words != before:
+                verb = "closed" if incident.closed_at else "opened" if before is None else "goes on"
+                self._print(f"  incident {incident.id} {verb}: {words}")
+            self._known[incident.id] = words
         if conclusion.evidence is not None:
             stored = conclusion.evidence
             self._print("The first of these measurements, layer by layer:")
@@ -221,12 +224,11 @@ def _verdict_words(state: TargetState) -> Text:
     return Text(" ".join(word for word in words if word), STYLES[state.status])
 
 
-def _incident_words(incident: Incident, before: Incident | None) -> str:
-    """Say what is new about an incident."""
+def _incident_words(incident: Incident) -> str:
+    """Say what a person would want to hear of an incident again, should it change."""
     targets = ", ".join(sorted({member.target for member in incident.all_members}))
     if incident.closed_at is not None:
-        return f"incident {incident.id} closed: {targets}, until {instant(incident.closed_at)}"
+        return f"{targets}, until {instant(incident.closed_at)}"
     began = f"between {instant(incident.started_after)} and" if incident.started_after else "by"
     words = " ".join((incident.status, *incident.mechanisms))
-    verb = "goes on" if before else "opened"
-    return f"incident {incident.id} {verb}: {words}, {targets}, began {began} {instant(incident.started_before)}"
+    return f"{words}, {targets}, began {began} {instant(incident.started_before)}"

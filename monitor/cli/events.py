@@ -12,15 +12,13 @@ from zoneinfo import ZoneInfo
 import click
 import httpx
 import msgspec
-from rich.table import Table
-from rich.text import Text
 
 from monitor.cli._event_file import completed, document, written_whole
 from monitor.cli._event_sheet import sheet
 from monitor.cli._events import calendar_of, chosen, configuration, filter_options
 from monitor.cli._options import config_option
-from monitor.cli._rendering import console
 from monitor.cli._secret_file import token_in
+from monitor.cli._sheet import Sheet
 from monitor.config.problem import ConfigError
 from monitor.config.schema import Configuration
 from monitor.daemon.store_events import tell
@@ -62,11 +60,11 @@ def list_command(*, config_path: Path, as_json: bool, **filters: Any) -> None:
     if not found:
         click.echo("No event fits.")
         return
-    rows = Table("from (UTC)", "from (there)", "until (UTC)", "kind", "where", "platforms", "event", "title", box=None,
-                 pad_edge=False)  # fmt: skip
+    labels = ("from (UTC)", "from (there)", "until (UTC)", "kind", "where", "platforms", "event", "title")
+    rows = Sheet(*labels, prose=["title"])
     for event in found:
-        rows.add_row(*(Text(cell) for cell in _row(event, calendar)))
-    console().print(rows)
+        rows.add(*_row(event, calendar))
+    rows.print()
 
 
 @command.command("show")

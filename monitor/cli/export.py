@@ -16,7 +16,7 @@ import msgspec
 
 from monitor.classify.rules import OUR_FAULT
 from monitor.cli._options import config_option
-from monitor.cli._reading import stored
+from monitor.cli._reading import refuse_unknown, stored
 from monitor.cli._times import INSTANT
 from monitor.config.schema import Configuration
 from monitor.interchange.ooni_export import exported
@@ -77,22 +77,26 @@ def command(
     if form == "parquet" and parquet is None:
         click.echo('parquet needs the extra: pip install "access-monitor[parquet]"', err=True)
         ctx.exit(2)
-    with stored(config_path) as (config, reader), _sink(output) as sink:
-        if form == "jsonl":
-            for row in reader.export(since=since, until=until, targets=targets, vantages=vantages):
-                sink.write(msgspec.json.encode(row) + b"\n")
-            return
-        found = reader.measurements(since=since, until=until, targets=targets, vantages=vantages)
-        if form == "ooni":
-            own = frozenset(scrubbed) | _configured_addresses(config)
-            left_out = _ooni(sink, reader, found, own, {name: one.country for name, one in config.vantages.items()})
-            if left_out:
-                why = "imported, not judged, or with the vantage itself at fault"
-                click.echo(f"{left_out} measurements were left out: {why}.", err=True)
-        elif form == "csv":
-            _csv(sink, found)
-        elif parquet is not None:
-            parquet(sink, found)
+    with stored(config_path) as (config, reader):
+        # Before the file is opened: a slip of the pen must not empty one that is there.
+        refuse_unknown(config, reader, "target", targets)
+        refuse_unknown(config, reader, "vantage", vantages)
+        with _sink(output) as sink:
+            if form == "jsonl":
+                for row in reader.export(since=since, until=until, targets=targets, vantages=vantages):
+                    sink.write(msgspec.json.encode(row) + b"\n")
+                return
+            found = reader.measurements(since=since, until=until, targets=targets, vantages=vantages)
+            if form == "ooni":
+                own = frozenset(scrubbed) | _configured_addresses(config)
+                left_out = _ooni(sink, reader, found, own, {name: one.country for name, one in config.vantages.items()})
+                if left_out:
+                    why = "imported, not judged, or with the vantage itself at fault"
+                    click.echo(f"{left_out} measurements were left out: {why}.", err=True)
+            elif form == "csv":
+                _csv(sink, found)
+            elif parquet is not None:
+                parquet(sink, found)
 
 
 @contextmanager
@@ -104,7 +108,7 @@ def _sink(path: Path | None) -> Iterator[IO[bytes]]:
     try:
         file = path.open("wb")
     except OSError as error:
-        raise click.FileError(str(path), error.strerror) from error
+        raise click.BadParameter(f"{str(path)!r}: {error.strerror}", param_hint="--output") from error
     with file:
         yield file
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.table import Table
 
 from monitor.cli._options import config_option
-from monitor.cli._rendering import console
+from monitor.cli._sheet import Sheet
 from monitor.config.fingerprints import (
     FILE_BYTES_AT_MOST,
     ROWS_AT_MOST,
@@ -44,11 +43,11 @@ def list_command(config_path: Path, *, as_json: bool) -> None:
         for row in fingerprints.rows:
             click.echo(msgspec.json.encode(row))
         return
-    table = Table("id", "place", "type", "scope", "countries", "pattern", box=None, pad_edge=False)
+    table = Sheet("id", "place", "type", "scope", "countries", "pattern", prose=["pattern"])
     for row in fingerprints.rows:
         cells = (row.id, row.location, row.type, row.scope or "unknown", " ".join(row.countries) or "any", row.pattern)
-        table.add_row(*map(_shown, cells))
-    console().print(table, markup=False, highlight=False)
+        table.add(*map(_shown, cells))
+    table.print()
     _tell(fingerprints)
 
 

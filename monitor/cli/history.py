@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 
 import click
 import msgspec
-from rich.table import Table
 from rich.text import Text
 
 from monitor.cli._options import config_option
-from monitor.cli._reading import stored
+from monitor.cli._reading import refuse_unknown, stored
 from monitor.cli._rendering import STYLES, console, instant
+from monitor.cli._sheet import Sheet
 from monitor.cli._times import INSTANT
 from monitor.config.plan import plan
 from monitor.config.schema import Configuration
@@ -40,8 +40,12 @@ def command(
 ) -> None:
     """Show measurements of TARGET and verdicts, newest first."""
     with stored(config_path) as (config, reader):
+        if vantage is not None:
+            refuse_unknown(config, reader, "vantage", [vantage])
         rows = reader.history(target, vantage, since=since, until=until, limit=limit)
         counts = reader.ooni_counts(_host_of(config, target), since=since, until=until, limit=limit)
+        if not rows and not counts:
+            refuse_unknown(config, reader, "target", [target])
     if as_json:
         for row in rows:
             click.echo(msgspec.json.encode(row))
@@ -64,21 +68,21 @@ def _print_counts(counts: Sequence[OoniCount]) -> None:
     to = console()
     to.print()
     to.print("OONI's own counts (imported; not verdicts of this program)", style="italic")
-    table = Table("day", "country", "AS", "measurements", "ok", "anomaly", "confirmed", "failure", box=None)
+    sheet = Sheet("day", "country", "AS", "measurements", "ok", "anomaly", "confirmed", "failure")
     for one in counts:
         numbers = (one.measurements, one.ok, one.anomaly, one.confirmed, one.failure)
-        table.add_row(f"{one.day:%Y-%m-%d}", one.country, str(one.asn or "-"), *map(str, numbers))
-    to.print(table)
+        sheet.add(f"{one.day:%Y-%m-%d}", one.country, str(one.asn or "-"), *map(str, numbers))
+    sheet.print()
 
 
 def _print_measurements(rows: Sequence[HistoryRow]) -> None:
-    table = Table("started", "vantage", "AS", "status", "rule", "measurement", box=None, pad_edge=False)
+    sheet = Sheet("started", "vantage", "AS", "status", "rule", "measurement")
     for row in rows:
         words = [row.status.value if row.status else "not judged", row.confidence or "", *row.mechanisms]
         words.append(row.reason or "")
         if row.imported is not None:
             words.append(f"[imported from {row.imported.source}]")
-        table.add_row(
+        sheet.add(
             instant(row.started_at),
             row.vantage,
             str(row.network.asn or "-"),
@@ -86,4 +90,4 @@ def _print_measurements(rows: Sequence[HistoryRow]) -> None:
             row.rule or "-",
             f"{row.id}{' deep' if row.is_deep else ''}",
         )
-    console().print(table)
+    sheet.print()

@@ -13,7 +13,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from monitor.cli._options import config_option
+from monitor.cli._options import CountryCode, config_option
 from monitor.cli._times import INSTANT
 from monitor.config.fingerprints import fingerprints_of
 from monitor.config.load import load
@@ -78,7 +78,7 @@ def ooni(ctx: click.Context, files: Sequence[Path], config_path: Path, *, as_jso
 @command.command(name="ooni-aggregation")
 @click.argument("files", nargs=-1, type=_FILES)
 @config_option
-@click.option("--country", metavar="CC", help="Two letters, such as PK.")
+@click.option("--country", type=CountryCode(), help="Two letters, such as PK.")
 @click.option("--domain", "domains", multiple=True, metavar="NAME", help="Such as x.com; may be repeated.")
 @click.option("--since", type=INSTANT, help="The first day.")
 @click.option("--until", type=INSTANT, help="The day after the last; today by default.")
@@ -107,8 +107,6 @@ def aggregation(
     With FILES give --country and one --domain unless the answers name them.
     """
     config = load(config_path, os.environ)
-    if country is not None and not (len(country) == 2 and country.isascii() and country.isalpha()):
-        raise click.UsageError(f"--country: {country!r} is no two letters such as PK")
     if not files and (country is None or not domains or since is None):
         raise click.UsageError("give FILES, or --country, --domain and --since to ask the API")
     if len(domains) > 1 and files:
@@ -127,7 +125,7 @@ def aggregation(
             else:
                 for domain in map(str.lower, domains):
                     wanted = Wanted(
-                        country=(country or "").upper(),
+                        country=country or "",
                         domain=domain,
                         test=test,
                         since=(since or clock.now()).date(),

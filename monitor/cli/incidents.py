@@ -6,22 +6,20 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.table import Table
 from rich.text import Text
 
-from monitor.cli._options import config_option
-from monitor.cli._reading import stored
-from monitor.cli._rendering import STYLES, console, instant
+from monitor.cli._options import CountryCode, config_option
+from monitor.cli._reading import refuse_unknown, stored
+from monitor.cli._rendering import STYLES, instant
+from monitor.cli._sheet import Sheet
 from monitor.cli._times import INSTANT
 from monitor.store.incident_detail import IncidentDetail, Interval, details
-
-UNKNOWN = "unknown"  # the country of a vantage that neither claims one nor was seen in one
 
 
 @click.command()
 @config_option
 @click.option("--platform", metavar="ID", help="Only of this platform.")
-@click.option("--country", metavar="CODE", help="Only in this country, `unknown` included.")
+@click.option("--country", type=CountryCode(unknown=True), help="Only in this country; or `unknown`.")
 @click.option("--open", "is_open", is_flag=True, help="Only those that have not ended.")
 @click.option("--since", type=INSTANT, help="Open at some time from then on.")
 @click.option("--until", type=INSTANT, help="Open at some time before then.")
@@ -39,9 +37,10 @@ def command(
     as_json: bool,
 ) -> None:
     """Show incidents, newest first: status, networks, when they began and ended, and how."""
-    with stored(config_path) as (_, reader):
-        place = country.upper() if country and country != UNKNOWN else country
-        found = reader.incidents(platform=platform, country=place, since=since, until=until)
+    with stored(config_path) as (config, reader):
+        if platform is not None:
+            refuse_unknown(config, reader, "platform", [platform])
+        found = reader.incidents(platform=platform, country=country, since=since, until=until)
         incidents = details(reader, [one for one in found if one.closed_at is None or not is_open][:limit])
     if as_json:
         for one in incidents:
@@ -50,9 +49,9 @@ def command(
     if not incidents:
         click.echo("No incident is stored that fits.")
         return
-    table = Table("incident", "status", "where", "began", "ended", "how", box=None, pad_edge=False)
+    sheet = Sheet("incident", "status", "where", "began", "ended", "how")
     for one in incidents:
-        table.add_row(
+        sheet.add(
             one.id,
             Text("\n".join([one.status.value, one.extent, *_unconfirmed(one)]), STYLES[one.status]),
             "\n".join(_networks(one)),
@@ -60,7 +59,7 @@ def command(
             _ended(one),
             " ".join(one.mechanisms),
         )
-    console().print(table)
+    sheet.print()
 
 
 def _networks(incident: IncidentDetail) -> Sequence[str]:

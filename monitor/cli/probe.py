@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from monitor.cli._options import config_option
+from monitor.cli._consent import seek_consent
+from monitor.cli._options import accept_risks_option, config_option
 from monitor.cli._rendering import console, print_outcome
 from monitor.config.load import load
 from monitor.config.schema import Configuration
@@ -27,9 +28,17 @@ from monitor.store.connection import StoreError
 )
 @click.option("--deep", is_flag=True, help="Run the follow-ups that isolate a cause, whatever is seen.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each vantage.")
+@accept_risks_option
 @click.pass_context
 def command(
-    ctx: click.Context, url_or_target: str, config_path: Path, vantages: Sequence[str], *, deep: bool, as_json: bool
+    ctx: click.Context,
+    url_or_target: str,
+    config_path: Path,
+    vantages: Sequence[str],
+    *,
+    deep: bool,
+    as_json: bool,
+    accept_risks: bool,
 ) -> None:
     """Measure URL_OR_TARGET now, layer by layer.
 
@@ -45,10 +54,12 @@ def command(
     target = target_named(config, url_or_target)
     if target is None:
         raise click.UsageError(f"{url_or_target!r} is neither a configured target nor an http:// or https:// URL")
+    clock = SystemClock()
+    if not seek_consent(config.storage.path.parent, clock.now(), accept_risks=accept_risks):
+        click.echo("Nothing was measured.", err=True)
+        ctx.exit(2)
     try:
-        outcomes, controls = asyncio.run(
-            measure_once(config, target, tuple(vantages), os.environ, SystemClock(), deep=deep)
-        )
+        outcomes, controls = asyncio.run(measure_once(config, target, tuple(vantages), os.environ, clock, deep=deep))
     except (StoreError, OSError, ValueError) as error:
         click.echo(str(error), err=True)
         ctx.exit(2)

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import click
 import msgspec
-from rich.table import Table
 
 from monitor.classify.rules import RULES_VERSION
 from monitor.cli._options import config_option
 from monitor.cli._reading import stored
 from monitor.cli._rendering import console, instant
+from monitor.cli._sheet import Sheet
 from monitor.cli._times import INSTANT
 from monitor.config.fingerprints import fingerprints_of
 from monitor.daemon.reclassify import Redrawer, Redrawing
@@ -164,13 +164,13 @@ def _tell(summary: Summary, *, is_kept: bool) -> None:
         to.print(f"{count} not drawn again: {obstacle}")
     if not summary.changes:
         return
-    table = Table("count", "before", "after", box=None, pad_edge=False)
+    table = Sheet("count", "before", "after")
     for (before, after), count in summary.changes.most_common():
-        table.add_row(str(count), before, after)
-    to.print(table)
-    table = Table("first of them", "target", "vantage", "started", "before", "after", box=None, pad_edge=False)
+        table.add(str(count), before, after)
+    table.print()
+    table = Sheet("first of them", "target", "vantage", "started", "before", "after")
     for one in summary.examples:
-        table.add_row(
+        table.add(
             str(one["measurement"]),
             one["target"],
             one["vantage"],
@@ -178,4 +178,4 @@ def _tell(summary: Summary, *, is_kept: bool) -> None:
             words(one["before"]),
             words(one["after"]),
         )
-    to.print(table)
+    table.print()

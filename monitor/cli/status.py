@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.table import Table
 from rich.text import Text
 
 from monitor.cli._options import config_option
 from monitor.cli._reading import stored
 from monitor.cli._rendering import STYLES, console, instant, network_words
+from monitor.cli._sheet import Sheet
 from monitor.cli._times import INSTANT
 from monitor.config.plan import plan
 from monitor.daemon.one_off import AD_HOC
@@ -43,23 +43,23 @@ def command(config_path: Path, at: datetime | None, *, as_json: bool) -> None:
         click.echo("Nothing was measured by then." if at else "Nothing has been measured yet.")
         return
     to = console()
-    summary = Table("platform", "country", "status", "since", "in words", box=None, pad_edge=False)
+    summary = Sheet("platform", "country", "status", "since", "in words", prose=["in words"])
     for verdict in sorted(platforms, key=lambda one: GRAVITY.index(one.status)):
         scope = ", in part" if verdict.is_partial else ""
-        summary.add_row(
+        summary.add(
             verdict.name,
             verdict.country,
             Text(f"{verdict.status}{scope}", STYLES[verdict.status]),
             instant(verdict.since) if verdict.since else "",
             Text(verdict.summary),
         )
-    to.print(summary)
+    summary.print()
     to.print()
-    table = Table("target", "vantage", "status", "since", "measured", "why", box=None, pad_edge=False)
+    table = Sheet("target", "vantage", "status", "since", "measured", "why", prose=["why"])
     for state in sorted(states, key=lambda state: GRAVITY.index(state.status)):
         words = [state.status.value, f"({state.confidence})" if state.confidence else "", *state.mechanisms]
         country = config.vantages[state.vantage].country if state.vantage in config.vantages else None
-        table.add_row(
+        table.add(
             state.target,
             f"{state.vantage} ({network_words(state.network, country)}){', imported' if state.is_imported else ''}",
             Text(" ".join(word for word in words if word), STYLES[state.status]),
@@ -67,7 +67,7 @@ def command(config_path: Path, at: datetime | None, *, as_json: bool) -> None:
             instant(state.measured_at),
             state.because,
         )
-    to.print(table)
+    table.print()
     if not any(written.role is Role.CONTROL for written in config.vantages.values()):
         to.print(
             "No control vantage is configured: a block by address cannot be told from an outage of the platform.",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
+from monitor.config.alerting import AlertmanagerChannel, Maintenance, RouteConfig, WebhookChannel
 from monitor.config.document import Complaint, KeyPath
 from monitor.config.fields import host_name, is_address
 from monitor.config.quantities import written_seconds
@@ -29,6 +30,7 @@ def complaints_about(config: Configuration, declared_vantages: Iterable[str]) ->
     yield from _about_vantages(config, known_vantages)
     yield from _about_interval(config, config.defaults.interval, ("defaults", "interval"))
     yield from _about_further_looks(config)
+    yield from _about_alerts(config, known_vantages)
     for platform, its in config.platforms.items():
         yield from _about_rollup(platform, its)
     probe_kinds = kinds_in("probes")
@@ -126,6 +128,26 @@ def _about_further_looks(config: Configuration) -> Iterator[Complaint]:
                 f"{written_seconds(written)} is below the polite floor of {written_seconds(floor)}; "
                 "defaults.allow_fast_interval: true is for lines of your own",
             )
+
+
+def _about_alerts(config: Configuration, vantages: Iterable[str]) -> Iterator[Complaint]:
+    alerts = config.alerts
+    known = {"platforms": list(config.platforms), "vantages": list(vantages), "channels": list(alerts.channels)}
+    about: list[tuple[KeyPath, RouteConfig | Maintenance]] = [
+        *((("alerts", "routes", name), route) for name, route in alerts.routes.items()),
+        *((("alerts", "maintenance", index), one) for index, one in enumerate(alerts.maintenance)),
+    ]
+    for path, named in about:
+        for key, names in known.items():
+            for index, name in enumerate(getattr(named, key)):
+                if name not in names:
+                    yield Complaint((*path, key, index), f"unknown {key[:-1]} {name!r}; {suggestion(name, names)}")
+    for name, channel in alerts.channels.items():
+        where = ("alerts", "channels", name)
+        if isinstance(channel, WebhookChannel | AlertmanagerChannel) and channel.token and _is_exposed(channel.url):
+            yield Complaint((*where, "url"), "plain http shows the token to the network; use https")
+        if not any(name in route.channels for route in alerts.routes.values()):
+            yield Complaint(where, "no route leads to this channel, so it would never be told anything")
 
 
 def _normal_form(url: str) -> tuple[object, ...]:

@@ -123,6 +123,15 @@ def _resolver(written: str) -> str:
     return written
 
 
+def _tunnel_resolver(written: str) -> str:
+    reason = "must be tcp://ADDRESS, tls://HOST@ADDRESS or https://HOST/PATH@ADDRESS: UDP does not pass"
+    scheme = written.partition(":")[0]
+    is_pinned = "@" in written or is_address(urlsplit(written).hostname or "")
+    if scheme not in {"tcp", "tls", "https"} or not is_pinned:
+        raise ValueError(reason)
+    return written
+
+
 def _endpoint(lowest_port: int) -> Callable[[str], str]:
     def endpoint(written: str) -> str:
         reason = "must be HOST:PORT such as 127.0.0.1:9817 or [::1]:9817"
@@ -221,6 +230,7 @@ Name = Annotated[str, AfterValidator(host_name)]
 Url = Annotated[str, AfterValidator(_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Resolver = Annotated[str, AfterValidator(_resolver)]
+TunnelResolver = Annotated[str, AfterValidator(_resolver), AfterValidator(_tunnel_resolver)]
 Address = Annotated[str, AfterValidator(_endpoint(lowest_port=1))]
 ListenAddress = Annotated[str, AfterValidator(_endpoint(lowest_port=0))]  # port 0: the system chooses
 WhoAmI = Annotated[str, AfterValidator(_whoami)]
@@ -230,6 +240,8 @@ CountryCode = Annotated[str, AfterValidator(_country)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 Interface = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._@-]{1,15}$")]
+NamespaceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")]
+LoginName = Annotated[str, StringConstraints(pattern=r"^[!-9;-~]{1,255}$")]  # RFC 7617: no colon
 HeaderText = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?$")]
 Whole = Annotated[int, BeforeValidator(_whole)]
 SecretText = Annotated[Secret, BeforeValidator(_secret)]

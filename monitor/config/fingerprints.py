@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from monitor.config.problem import ConfigError, Problem
+from monitor.config.refusal import read_bounded
 from monitor.config.schema import FingerprintConfig
 from monitor.model.fingerprint import Fingerprint, FingerprintSet, FingerprintSource, faults, merged
 
@@ -58,16 +59,9 @@ def read_fingerprints(path: Path) -> tuple[FingerprintSource, tuple[Fingerprint,
 
 def bounded_content(path: Path) -> bytes:
     """Return what a file holds; raises ConfigError if it cannot be read or is too large."""
-    try:
-        if not path.is_file():  # a pipe would wait for ever
-            raise ConfigError((Problem(str(path), 1, "", "is no file"),))
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES_AT_MOST + 1)
-    except OSError as error:
-        raise ConfigError((Problem(str(path), 1, "", f"cannot be read: {error.strerror}"),)) from error
-    if len(content) > FILE_BYTES_AT_MOST:
-        raise ConfigError((Problem(str(path), 1, "", f"is larger than {FILE_BYTES_AT_MOST} bytes"),))
-    return content
+    if not path.is_file():  # a pipe would wait for ever
+        raise ConfigError((Problem(str(path), 1, "", "is no file"),))
+    return read_bounded(path, FILE_BYTES_AT_MOST)
 
 
 def written(heading: Heading, rows: Sequence[Fingerprint]) -> bytes:

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from monitor.config.alerting import CHANNEL_KINDS
 from monitor.config.checks import complaints_about
 from monitor.config.document import Complaint, Document, KeyPath, read_document
 from monitor.config.fields import Referenced
 from monitor.config.keys import siblings
-from monitor.config.problem import ConfigError
+from monitor.config.problem import ConfigError, Problem
 from monitor.config.refusal import MISSING, complaint_of, located, problems, prune, read_bounded, shown, validated
 from monitor.config.schema import SECRET_FILES, VANTAGE_KINDS, Configuration
 
@@ -26,6 +27,9 @@ def load(path: Path, environ: Mapping[str, str], *, only_to_read: bool = False) 
     With `only_to_read`, for commands that look at what is stored and measure nothing, secrets that are not at hand and
     files that do not exist are no mistakes: whoever reads need not be allowed all that the daemon is.
     """
+    if not path.exists():
+        message = "cannot be read: No such file or directory; `monitor init` writes one, -c FILE names another"
+        raise ConfigError((Problem(str(path), 1, "", message),))
     text = read_bounded(path)
     document = read_document(text, environ)
     if document.root is None:
@@ -103,10 +107,10 @@ def _complaint(document: Document, detail: Any) -> Complaint:
     files = [file_key for file_key, key in SECRET_FILES.items() if key == location[-1]] if location else []
     if kind == "missing" and files:
         return Complaint((*path, location[-1]), f"{MISSING}; give {files[0]}")
+    known = ", ".join(CHANNEL_KINDS if path[:1] == ("alerts",) else VANTAGE_KINDS)
     if kind == "union_tag_not_found":
-        return Complaint((*path, "kind"), f"{MISSING}; known: {', '.join(VANTAGE_KINDS)}")
+        return Complaint((*path, "kind"), f"{MISSING}; known: {known}")
     if kind == "union_tag_invalid":
         path = (*path, "kind")
-        kind_written = shown(document.written.get(path, ""))
-        return Complaint(path, f"unknown kind {kind_written}; known: {', '.join(VANTAGE_KINDS)}")
+        return Complaint(path, f"unknown kind {shown(document.written.get(path, ''))}; known: {known}")
     return complaint_of(document, detail, siblings, is_secret=not _SECRET_KEYS.isdisjoint(path))

@@ -36,15 +36,15 @@ _MESSAGES: Final = {
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_bounded(path: Path) -> bytes:
-    """Return what a file of at most `FILE_BYTES_AT_MOST` holds; raises ConfigError."""
+def read_bounded(path: Path, bytes_at_most: int = FILE_BYTES_AT_MOST) -> bytes:
+    """Return what a file holds; raises ConfigError if it cannot be read or is too large."""
     try:
         with path.open("rb") as file:
-            text = file.read(FILE_BYTES_AT_MOST + 1)
+            text = file.read(bytes_at_most + 1)
     except OSError as error:
         raise ConfigError((Problem(str(path), 1, "", f"cannot be read: {error.strerror}"),)) from error
-    if len(text) > FILE_BYTES_AT_MOST:
-        raise ConfigError((Problem(str(path), 1, "", f"is larger than {FILE_BYTES_AT_MOST} bytes"),))
+    if len(text) > bytes_at_most:
+        raise ConfigError((Problem(str(path), 1, "", f"is larger than {bytes_at_most} bytes"),))
     return text
 
 

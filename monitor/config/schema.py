@@ -7,8 +7,9 @@ Models are frozen and refuse unknown keys. Lengths of time are seconds, sizes ar
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, model_validator
 
+from monitor.config.alerting import AlertsConfig
 from monitor.config.fields import (
     Address,
     Cidr,
@@ -20,42 +21,36 @@ from monitor.config.fields import (
     ListenAddress,
     LocalFile,
     LocalPath,
+    LoginName,
     Name,
+    NamespaceName,
     OneOrMany,
     Origin,
     Pattern,
     PlainName,
     Resolver,
     SecretText,
+    TunnelResolver,
     Url,
     WhoAmI,
     Whole,
 )
 from monitor.config.quantities import Bytes, Seconds, Share
+from monitor.config.section import Deadline, Section, Text
 from monitor.model.target import QuicUse
 from monitor.model.vantage import Role
 
 # A key of the left name holds the path of a file whose text becomes the secret of the right name.
-SECRET_FILES: Final = {"token_file": "token"}
+SECRET_FILES: Final = {
+    "token_file": "token",
+    "secret_file": "secret",
+    "password_file": "password",
+    "passphrase_file": "passphrase",
+    "address_file": "address",
+}
 CONTROL_SITES_PLATFORM: Final = "control-sites"  # what targets under `control_sites` have as their platform
 
-Deadline = Annotated[Seconds, Field(gt=0)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-
-
 Quorum = Annotated[Whole, Field(ge=1, le=1000)] | Literal["majority"]
-
-
-class Section(BaseModel):
-    """A mapping of probes.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty(cls, written: Any) -> Any:
-        """Read a heading whose keys are all commented out as an empty mapping."""
-        return {} if written is None else written
 
 
 class Timeouts(Section):
@@ -200,6 +195,7 @@ class DirectOptions(VantageConfig):
     kind: Literal["direct"]
     source_address: IpAddress | None = None
     interface: Interface | None = None
+    netns: NamespaceName | None = None  # as `ip netns` knows it; entering it needs CAP_SYS_ADMIN
 
 
 class AgentOptions(VantageConfig):
@@ -219,10 +215,65 @@ class AgentOptions(VantageConfig):
         return self
 
 
+class TunnelOptions(VantageConfig):
+    """A vantage whose connections pass something of somebody else's; datagrams do not."""
+
+    server: Address
+    # Asked through the tunnel, so they are what its network sees; UDP does not pass, and a name could not be looked up.
+    resolvers: Annotated[tuple[TunnelResolver, ...], OneOrMany, Field(min_length=1)] = ("tcp://9.9.9.9",)
+    concurrency: Annotated[Whole, Field(ge=1, le=10_000)] = 20
+
+
+class ProxyOptions(TunnelOptions):
+    """What the kinds of proxies have in common."""
+
+    username: LoginName | None = None
+    password: SecretText | None = None
+    password_file: Path | None = None
+    tls: bool = False
+    fingerprint: Fingerprint | None = None  # of the proxy's certificate, where no authority vouches for it
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ProxyOptions":
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password (or password_file) go together")
+        if self.password is not None and len(self.password.get_secret_value().encode()) > 255:
+            raise ValueError("a password has at most 255 bytes")
+        if self.fingerprint is not None and not self.tls:
+            raise ValueError("a fingerprint needs tls: true")
+        return self
+
+
+class Socks5Options(ProxyOptions):
+    """A vantage behind a SOCKS5 proxy."""
+
+    kind: Literal["socks5"]
+
+
+class HttpConnectOptions(ProxyOptions):
+    """A vantage behind an HTTP proxy that knows CONNECT."""
+
+    kind: Literal["http_connect"]
+
+
+class SshOptions(TunnelOptions):
+    """A vantage behind an SSH server that lets connections be forwarded."""
+
+    kind: Literal["ssh"]
+    user: LoginName
+    key_file: LocalFile
+    known_hosts_file: LocalFile
+    passphrase: SecretText | None = None
+    passphrase_file: Path | None = None
+
+
 VANTAGE_KINDS: Final = {
-    get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in (AgentOptions, DirectOptions)
+    get_args(kind.model_fields["kind"].annotation)[0]: kind
+    for kind in (AgentOptions, DirectOptions, HttpConnectOptions, Socks5Options, SshOptions)
 }
-AnyVantage = Annotated[DirectOptions | AgentOptions, Discriminator("kind")]
+AnyVantage = Annotated[
+    DirectOptions | AgentOptions | HttpConnectOptions | Socks5Options | SshOptions, Discriminator("kind")
+]
 
 
 class FollowUpConfig(Section):
@@ -265,6 +316,12 @@ class DetectionConfig(Section):
     quorum: Annotated[Whole, Field(ge=2, le=100)] = 2  # networks alarmed within an hour that speak for a country
 
 
+_PORTALS: Final[dict[str, int | str]] = {
+    "http://network-test.debian.org/nm": "NetworkManager is online",
+    "http://ping.archlinux.org/nm-check.txt": "NetworkManager is online",
+}
+
+
 class SanityConfig(Section):
     """Checks that tell a sick line from a blocked platform (docs/verdicts.md, "Vantage sanity").
 
@@ -282,10 +339,7 @@ class SanityConfig(Section):
     names_required: Annotated[Whole, Field(ge=1)] = 2  # how many of `dns_names` must resolve
     anchors_required: Annotated[Whole, Field(ge=1)] = 2  # how many of `anchors` must connect
     # URL → what a good answer shows: a status (204) or text in the body. Both are what desktops ask anyway.
-    portals: dict[Url, Annotated[Whole, Field(ge=100, le=599)] | Text] = {
-        "http://network-test.debian.org/nm": "NetworkManager is online",
-        "http://ping.archlinux.org/nm-check.txt": "NetworkManager is online",
-    }
+    portals: dict[Url, Annotated[Whole, Field(ge=100, le=599)] | Text] = _PORTALS
     tls_hosts: tuple[Address, ...] = ("www.debian.org:443", "www.freebsd.org:443", "www.openbsd.org:443")
     # Who am I: a DNS name whose answer is the asker's public address, and the server that answers it.
     whoami: WhoAmI | None = "myip.opendns.com A @ 208.67.222.222"
@@ -354,7 +408,7 @@ class ServerConfig(Section):
 
     listen: ListenAddress = "127.0.0.1:9817"
     probe: ProbeEndpoint = ProbeEndpoint()
-    token: SecretText | None = None  # if set, POST /-/reload, /probe and /api want `Authorization: Bearer …`
+    token: SecretText | None = None  # if set, POST /-/reload, /probe, /report, /api want `Authorization: Bearer …`
     token_file: Path | None = None
     allow_origins: Annotated[tuple[Origin, ...], OneOrMany] = ()  # sites whose pages may read the API in a browser
 
@@ -381,6 +435,7 @@ class Configuration(Section):
     storage: StorageConfig = Field(default_factory=dict, validate_default=True)  # validated: its path has a folder
     server: ServerConfig = ServerConfig()
     data: DataConfig = DataConfig()
+    alerts: AlertsConfig = AlertsConfig()
     events: EventsConfig = EventsConfig()
     vantages: Annotated[dict[PlainName, AnyVantage], Field(min_length=1)]
     platforms: Annotated[dict[PlainName, PlatformConfig], Field(min_length=1)]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from pydantic import BaseModel, SecretStr
+
 import monitor
 from monitor.classify.fingerprints import make_ready
 from monitor.classify.rules import RULES_VERSION
@@ -23,7 +25,7 @@ from monitor.daemon import systemd
 from monitor.daemon.dating import Dater
 from monitor.daemon.listen import Server, listening_socket, server_config
 from monitor.daemon.logs import Redaction
-from monitor.daemon.memory import Memory
+from monitor.daemon.memory import Memory, country_of
 from monitor.daemon.pipeline import ROUND_SECONDS, Look
 from monitor.daemon.run_contexts import RunContexts
 from monitor.daemon.schedule import Entry, Schedule
@@ -31,6 +33,7 @@ from monitor.daemon.services import DaemonServices
 from monitor.daemon.silence_watch import SilenceWatch
 from monitor.daemon.station import Listeners, Station, build_station
 from monitor.daemon.store_events import tell
+from monitor.daemon.telling import Telling
 from monitor.detect.cusum import is_failing
 from monitor.detect.incidents import without
 from monitor.events.annotation import Calendar
@@ -107,11 +110,21 @@ class Daemon:
         path = config.storage.path
         self.store = Store.open(path, self._clock, spool_rows=config.storage.spool_rows, on_event=tell)
         try:
-            with Reader(path) as self.reader:
+            # Readers of their own: a long question of somebody who looks at the page delays no message.
+            with Reader(path) as self.reader, Reader(path) as outbox:
                 self.station = self._build(config, fingerprints, None)
                 infos = {name: vantage.info for name, vantage in self.station.vantages.items()}
                 self._memory.recall(self.reader, self.station.assignments, self._clock.now(), infos)
                 self._silence = SilenceWatch(self._on_silence, self.reader.silences(since=self._clock.now()))
+                self._telling = Telling(
+                    self.store,
+                    outbox,
+                    self._clock,
+                    exporter=self.exporter,
+                    memory=self._memory,
+                    silences=lambda: self.silences,
+                    events=lambda: self.calendar.events,
+                )
                 self._dater = Dater(self.reader, self.store, self._clock)
                 await self._run_parts()
         finally:
@@ -120,6 +133,7 @@ class Daemon:
 
     async def _run_parts(self) -> None:
         config = self.station.config
+        await self._telling.use(self.station)
         listener = listening_socket(config.server.listen)
         self._schedule = schedule = Schedule(self._clock, self._round, self.exporter.started, self._skipped)
         self._put_in_use(None)
@@ -130,7 +144,7 @@ class Daemon:
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        kept_up = (self._keep_house(), self._maintain(), self._dater.run())
+        kept_up = (self._keep_house(), self._maintain(), self._dater.run(), self._telling.run())
         keeping = [asyncio.create_task(one) for one in kept_up]
         calm_garbage_collection()
         schedule.start()
@@ -151,6 +165,7 @@ class Daemon:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+        await self._telling.close()
         for vantage in self.station.vantages.values():
             await vantage.close()
 
@@ -171,10 +186,12 @@ class Daemon:
             if fixed := needs_restart(self.station.config, config):
                 return self._refuse(f"{', '.join(fixed)} can only change with a restart")
             station = self._build(config, fingerprints, self.station)
+            await self._telling.use(station)
         except (ConfigError, ValueError, OSError) as error:
             return self._refuse(str(error))
         before, self.station, self.calendar = self.station, station, calendar
-        await before.pipeline.close()
+        unchanged = {key for key, one in station.assignments.items() if before.assignments.get(key) == one}
+        await before.pipeline.close(unchanged)
         self._put_in_use(before)
         gone = [vantage for name, vantage in before.vantages.items() if station.vantages.get(name) is not vantage]
         for vantage in gone:
@@ -252,7 +269,8 @@ class Daemon:
         for incident in self.open_incidents:
             gone = [one for one in incident.members if (one.target, one.vantage) not in self.station.assignments]
             if left := without(incident, gone, now):
-                self.store.record_incident(left.incident, left.updates)
+                notices = self._telling.of_incident(left.incident, left.updates, None)
+                self._telling.told(self.store.record_incident(left.incident, left.updates, notices))
                 self._memory.take_incident(left.incident)
                 log.warning("an incident lost what is no longer measured", extra={"incident": incident.id})
 
@@ -295,12 +313,17 @@ class Daemon:
 
     def _on_outcome(self, outcome: Outcome) -> None:
         measurement, verdict = outcome.recording.measurement, outcome.verdict
-        stored = self.store.record(outcome)
+        station = self.station
+        target, vantage = station.targets.get(measurement.target), station.vantages.get(measurement.vantage)
+        place = (target.platform, country_of(vantage.info, measurement.network)) if target and vantage else None
+        notices = self._telling.of_outcome(outcome, place)
+        stored = self.store.record(outcome, notices)
+        if notices:
+            self._telling.told(stored)
         if outcome.transition is not None:
             loop = asyncio.get_running_loop()
             stored.add_done_callback(lambda _: loop.call_soon_threadsafe(self._dater.wake))
-        station = self.station
-        target, vantage = station.targets.get(measurement.target), station.vantages.get(measurement.vantage)
+            self.exporter.changed(outcome.transition)
         is_asked = vantage is not None and (
             vantage.info.role is Role.CONTROL or (measurement.target, measurement.vantage) in station.assignments
         )
@@ -308,6 +331,8 @@ class Daemon:
             self.exporter.observe(outcome, target, vantage.info, station.interval_of(target.name, measurement.vantage))
         if verdict is None:
             return
+        if target is not None and vantage is not None:
+            self._telling.watch.hear(outcome, target.platform, vantage.info.role)
         if outcome.detector is not None and is_failing(verdict, measurement) is None:
             self.exporter.dropped(measurement.vantage, verdict.reason or verdict.status)
         if outcome.incident is not None:
@@ -331,12 +356,13 @@ class Daemon:
 
     def _on_check(self, check: VantageCheck) -> None:
         self.store.record_check(check)
-        self.exporter.observe_check(check)
-        if vantage := self.station.vantages.get(check.vantage):
+        self._telling.watch.check(check)
+        if vantage := self.station.vantages.get(check.vantage):  # a reload may have taken it away
+            self.exporter.observe_check(check, vantage.info)
             self._silence.hear(check, vantage.info)
 
     def _on_silence(self, silence: Silence) -> None:
-        self.store.record_silence(silence)
+        self._telling.told(self.store.record_silence(silence, self._telling.of_silence(silence)))
         self.exporter.silences(self._silence.silences)
         log.warning(
             "a country is heard again" if silence.ended_at else "no vantage of a country has a line",
@@ -389,14 +415,18 @@ def needs_restart(before: Configuration, now: Configuration) -> list[str]:
     return [key for key, same in fixed.items() if not same]
 
 
-def secrets_of(config: Configuration) -> Iterator[str]:
-    """Yield every secret value of the configuration, so that no line of the log holds one."""
-    if config.server.token is not None:
-        yield config.server.token.get_secret_value()
-    for vantage in config.vantages.values():
-        token = getattr(vantage, "token", None)
-        if token is not None:
-            yield token.get_secret_value()
+def secrets_of(part: object) -> Iterator[str]:
+    """Yield every secret value of a configuration, so that no line of the log holds one."""
+    if isinstance(part, SecretStr):
+        secret = part.get_secret_value()
+        yield secret
+        yield from (one for one in secret.split() if "://" in one)  # several addresses may stand in one secret
+    elif isinstance(part, BaseModel):
+        for name in type(part).model_fields:
+            yield from secrets_of(getattr(part, name))
+    elif isinstance(part, Mapping):
+        for one in part.values():
+            yield from secrets_of(one)
 
 
 def calm_garbage_collection() -> None:

@@ -32,6 +32,7 @@ class Memory:
     # By target, vantage and AS number (0 if unknown): another network is another series, and coming back resumes it.
     detectors: dict[tuple[str, str, int], DetectorState] = field(default_factory=dict)
     isolations: dict[Series, Measurement] = field(default_factory=dict)
+    clean_at: dict[Series, datetime] = field(default_factory=dict)  # the last accessible round that needed no isolation
     addresses: dict[str, set[str]] = field(default_factory=dict)
     incidents: dict[tuple[str, str], Incident] = field(default_factory=dict)  # open ones, by platform and country
     deep_starts: dict[Series, deque[datetime]] = field(default_factory=dict)
@@ -56,6 +57,8 @@ class Memory:
             self.addresses.setdefault(target, set()).update(reader.known_addresses(target, now - ADDRESS_AGE))
             if deep := reader.last_deep(target, vantage):
                 self.isolations[target, vantage] = deep
+                if clean_at := reader.last_clean(target, vantage, deep.started_at):
+                    self.clean_at[target, vantage] = clean_at
 
     def detector(self, series: Series, network: NetworkIdentity) -> DetectorState:
         """Return the state of a series on a network; one never seen before is unknown."""
@@ -75,12 +78,22 @@ class Memory:
 
     def looked(self, series: Series, at: datetime) -> None:
         """Note a look that came sooner than the schedule said."""
-        self.looks.setdefault(series, deque(maxlen=MAX_LOOKS)).append(at)
+        _note(self.looks.setdefault(series, deque(maxlen=MAX_LOOKS)), at)
+
+    def deepened(self, series: Series, at: datetime) -> None:
+        """Note that a deep run starts."""
+        _note(self.deep_starts.setdefault(series, deque(maxlen=DEEP_RUNS_PER_HOUR)), at)
 
     def isolation(self, series: Series, now: Measurement, max_age_seconds: float) -> Measurement | None:
-        """Return the last isolating run if it may stand for `now`: same URL, same network, and not too old."""
+        """Return the last isolating run if it may stand for `now`: same URL, same network, not too old.
+
+        Nor if the target was reached in between: that a failure lasted says nothing of the next one.
+        """
         found = self.isolations.get(series)
         if found is None or (found.url, found.network.asn) != (now.url, now.network.asn):
+            return None
+        clean_at = self.clean_at.get(series)
+        if clean_at is not None and clean_at > found.started_at and _has_failed(found):
             return None
         age = now.started_at - found.started_at
         return found if timedelta(0) <= age <= timedelta(seconds=max_age_seconds) else None
@@ -88,7 +101,8 @@ class Memory:
     def may_deepen(self, series: Series, now: datetime) -> bool:
         """Tell whether a deep run may start on its own account; at most so many an hour."""
         starts = self.deep_starts.get(series, ())
-        return sum(now - at < timedelta(hours=1) for at in starts) < DEEP_RUNS_PER_HOUR
+        # What lies in the future was before the clock was set back.
+        return sum(timedelta(0) <= now - at < timedelta(hours=1) for at in starts) < DEEP_RUNS_PER_HOUR
 
     def usual_http_seconds(self, series: Series) -> float | None:
         """Return the median of what recent responses of a series took, None as long as there are too few."""
@@ -102,9 +116,10 @@ class Memory:
         if outcome.detector is not None:
             self.detectors[*series, measurement.network.asn or 0] = outcome.detector
         was_online = outcome.state_before is outcome.state_after is VantageState.ONLINE
-        if measurement.is_deep:
-            self.deep_starts.setdefault(series, deque(maxlen=DEEP_RUNS_PER_HOUR)).append(measurement.started_at)
-        if outcome.verdict is not None and outcome.verdict.status is Status.ACCESSIBLE:
+        is_accessible = outcome.verdict is not None and outcome.verdict.status is Status.ACCESSIBLE
+        if is_accessible and outcome.isolation_id is None:
+            self.clean_at[series] = measurement.started_at
+        if is_accessible:
             took = [
                 one.elapsed_seconds
                 for one in measurement.observations
@@ -115,12 +130,12 @@ class Memory:
             self.isolations[series] = measurement
         if outcome.incident:
             self.take_incident(outcome.incident)
-        # An address proved with a certificate that it leads to the target's hosts.
+        # An address proved with a certificate that it leads to the target's hosts: its own, and those that it led to.
         known = self.addresses.setdefault(measurement.target, set())
         for one in measurement.observations:
             if not isinstance(one, TlsObservation) or one.purpose not in {Purpose.PATH, Purpose.ADDRESS_CHECK}:
                 continue
-            if one.verified and len(known) < MAX_KNOWN_ADDRESSES:
+            if one.verified and (one.hop == 0 or is_accessible) and len(known) < MAX_KNOWN_ADDRESSES:
                 known.add(one.address)
 
     def take_incident(self, incident: Incident) -> None:
@@ -133,6 +148,18 @@ class Memory:
             self.incidents.pop(key, None)
 
 
+def _note(times: deque[datetime], at: datetime) -> None:
+    """Add a time by the daemon's own clock; what lies after it was before the clock was set back, and is forgotten."""
+    while times and times[-1] > at:
+        times.pop()
+    times.append(at)
+
+
+def _has_failed(measurement: Measurement) -> bool:
+    """Tell whether any step of the way itself failed."""
+    return any(one.failure is not None for one in measurement.observations if one.purpose is Purpose.PATH)
+
+
 def country_of(info: VantageInfo, network: NetworkIdentity) -> str:
-    """Return the country that a round speaks for: the one configured, else the one observed, else `unknown`."""
-    return info.country or network.country or "unknown"
+    """Return the country that a round speaks for, or `unknown`."""
+    return info.country_on(network) or "unknown"

@@ -9,7 +9,7 @@ What is unexpected, which follow-ups to run and what it all means is decided by 
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -26,7 +26,7 @@ from monitor.classify.redraw import circumstances
 from monitor.classify.verdict import verdict_on
 from monitor.config.schema import CONTROL_SITES_PLATFORM
 from monitor.daemon.control_book import ControlBook
-from monitor.daemon.memory import Memory, country_of
+from monitor.daemon.memory import Memory, Series, country_of
 from monitor.daemon.sanity_book import SanityBook
 from monitor.detect.cusum import changed_layer, is_failing, step
 from monitor.detect.incidents import QUORUM, Applied, Setting, apply, moved_layer
@@ -138,6 +138,7 @@ class Pipeline:
         self._transferred: dict[str, tuple[int, int]] = {}  # by vantage: a UTC day, bytes moved on it
         self._waiting: dict[tuple[str, str], asyncio.Task[None]] = {}  # residual rounds by target and vantage
         self._is_closed = False
+        self._kept: Collection[Series] | None = None  # of a closed one: those whose rounds still count
 
     def request(self, target: Target, vantage: Vantage) -> Request:
         """Return the routine request for a target at a vantage."""
@@ -176,11 +177,15 @@ class Pipeline:
         facts = Facts(run.recording.measurement, run.context)
         if deep or facts.symptom:
             unexpected = is_unexpected(run.recording.measurement, run.context)
-            # A name that leads to a new address every minute would be isolated anew every time.
-            may_deepen = deep or self._memory.may_deepen((target.name, vantage.info.name), self._clock.now())
-            if run.is_ready and (deep or unexpected) and may_deepen:
-                await self._deepen(run, self.request(target, vantage), vantage)
-                if in_series:
+            # A name that leads to a new address every minute would be isolated anew every time; what failed is tried
+            # again even so, since a single look tells no block from a lost packet.
+            series, now = (target.name, vantage.info.name), self._clock.now()
+            may_deepen = deep or self._memory.may_deepen(series, now)
+            if run.is_ready and (deep or unexpected):
+                if may_deepen:
+                    self._memory.deepened(series, now)
+                await self._deepen(run, self.request(target, vantage), vantage, is_whole=may_deepen)
+                if in_series and may_deepen:
                     self._look_later(run, target, vantage, interval_seconds)
             elif run.is_ready:
                 # The isolation of an earlier round stands; whose the addresses are, the control is asked in every one.
@@ -188,7 +193,7 @@ class Pipeline:
             await self._check_afterwards(run, vantage)
             facts = Facts(run.recording.measurement, run.context)
         outcome = self._outcome(run, facts)
-        if in_series:
+        if in_series and (self._kept is None or (target.name, vantage.info.name) in self._kept):
             outcome = self._detected(outcome, target, vantage, interval_seconds)
         else:
             outcome = msgspec.structs.replace(outcome, is_aside=True)
@@ -312,7 +317,7 @@ class Pipeline:
             fingerprints=self._settings.fingerprints,
             bodies=bodies_of(recording),
             asn_of=self._numbers(recording.measurement, *controls),
-            country=vantage.info.country,
+            country=_claimed_or_seen(vantage, recording.measurement),
             harmless_name=follow_ups.harmless_name if follow_ups else "",
             measures_throughput=self._settings.transfer_reference is not None and follow_ups is not None,
             has_retries=follow_ups is not None and follow_ups.retries > 1,
@@ -320,17 +325,21 @@ class Pipeline:
             fault=fault,
         )
 
-    async def _deepen(self, run: Round, request: Request, vantage: Vantage) -> None:
+    async def _deepen(self, run: Round, request: Request, vantage: Vantage, *, is_whole: bool) -> None:
         """Gather fresh controls and follow-ups until the questions are answered or the time is up.
 
+        One that is not whole only tries again what failed, and is no deep run.
         The wait for a slot counts too: a minute after the round began it is over, whatever was seen.
         """
         deep_request = msgspec.structs.replace(request, limits=self._settings.deep_limits)
+        are_asked = False
         try:
             async with asyncio.timeout(self._left(run)), self._deep_slots:
                 _, settings = await asyncio.gather(
                     self._ask_controls(run, deep_request), self._follow_up_settings(deep_request, vantage)
                 )
+                are_asked = True
+                settings = settings and msgspec.structs.replace(settings, is_whole=is_whole)
                 while settings and (wanted := follow_ups(run.recording.measurement, run.context, settings)):
                     limits = msgspec.structs.replace(
                         deep_request.limits, total_seconds=max(0.0, self._left(run) - LAST_SECONDS)
@@ -340,7 +349,7 @@ class Pipeline:
                     if not answer.measurement.observations:
                         break  # a vantage that cannot look this way would be asked for ever
                     self._count_transfers(answer, vantage)
-                    run.recording = joined(run.recording, answer)
+                    run.recording = joined(run.recording, answer, is_deep=is_whole)
                     run.context = msgspec.structs.replace(
                         run.context,
                         bodies=bodies_of(run.recording),
@@ -350,6 +359,9 @@ class Pipeline:
         except (TimeoutError, VantageError) as error:
             # What was seen so far stands; a rule that needs more than was seen does not fire.
             log.info("deep run ended early", extra={"target": request.target.name, "why": type(error).__name__})
+        if not are_asked:
+            # What a control saw before the round explained what was seen here; it decides nothing.
+            self._take_controls(run, self._controls.known(request.target, run.controls_since))
         # The run is its own isolation now.
         run.context = msgspec.structs.replace(run.context, isolation=None)
 
@@ -375,15 +387,27 @@ class Pipeline:
                 fresh = await self._controls.extended(request, checks, run.controls_since)
         except TimeoutError:
             fresh = self._controls.known(request.target, run.controls_since)
-        run.context = msgspec.structs.replace(run.context, controls=merged(fresh))
-        run.control_ids = ids_of(fresh)
+        self._take_controls(run, fresh)
+
+    def _take_controls(self, run: Round, controls: tuple[Measurement, ...]) -> None:
+        """Have the round judged by these controls, and know the networks of what they and the isolating run met."""
+        isolation = (run.context.isolation,) if run.context.isolation else ()
+        run.context = msgspec.structs.replace(
+            run.context,
+            controls=merged(controls),
+            asn_of=self._numbers(run.recording.measurement, *controls, *isolation),
+        )
+        run.control_ids = ids_of(controls)
 
     async def _follow_up_settings(self, request: Request, vantage: Vantage) -> FollowUpSettings | None:
         """Return the settings with the addresses of the hosts that a deep run compares with."""
         settings = self._settings.follow_ups
         if settings is None:
             return None
-        http3 = request.target.quic is not QuicUse.OFF
+        http3 = request.target.quic is not QuicUse.OFF and not vantage.info.is_tunnel
+        resolvers = settings.resolvers
+        if vantage.info.is_tunnel:
+            resolvers = tuple(one for one in resolvers if not one.startswith("udp://"))
         quic = self._settings.quic_reference or (self._settings.unrelated_host, settings.unrelated_port)
         unrelated, quic_address, transfer_reference = await asyncio.gather(
             self._stranger(self._settings.unrelated_host, request, vantage),
@@ -393,6 +417,7 @@ class Pipeline:
         return self._within_budget(
             msgspec.structs.replace(
                 settings,
+                resolvers=resolvers,
                 unrelated_address=unrelated,
                 http3=http3,
                 quic_reference=Stranger(host=quic[0], address=quic_address, port=quic[1]) if quic_address else None,
@@ -484,9 +509,14 @@ class Pipeline:
             run.context = msgspec.structs.replace(run.context, isolation=None, bodies=bodies_of(run.recording))
             await self._round(run, target, vantage, interval_seconds, deep=True, in_series=False)
 
-    async def close(self) -> None:
-        """Give up the rounds that still wait; a round under way goes on, and leaves none behind."""
+    async def close(self, kept: Collection[Series] | None = None) -> None:
+        """Give up the rounds that still wait; a round under way goes on, and leaves none behind.
+
+        If its target and vantage are not among the `kept` (None: all are) it is set aside: what it measured is no
+        longer measured so, and no later round would end an incident that it opened.
+        """
         self._is_closed = True
+        self._kept = kept
         waiting = tuple(self._waiting.values())
         for each in waiting:
             each.cancel()
@@ -496,7 +526,8 @@ class Pipeline:
         """Check the line again; a clean round needs no such check, since it proved the line itself."""
         if run.is_ready:
             after = await self._sanity.since(vantage, self._clock.boottime())
-            run.context = msgspec.structs.replace(run.context, state_after=after.state)
+            fault = Reason(after.reason) if after.reason else run.context.fault
+            run.context = msgspec.structs.replace(run.context, state_after=after.state, fault=fault)
 
     def _outcome(self, run: Round, facts: Facts) -> Outcome:
         context = run.context
@@ -580,6 +611,11 @@ def hastened(limits: Limits) -> Limits:
     return msgspec.structs.replace(limits, **shorter, total_seconds=total)
 
 
+def _claimed_or_seen(vantage: Vantage, measurement: Measurement) -> str | None:
+    """Return the country whose block pages are expected: of a tunnel where its exit is seen, else as claimed."""
+    return vantage.info.country_on(measurement.network) if vantage.info.is_tunnel else vantage.info.country
+
+
 def ids_of(measurements: tuple[Measurement, ...]) -> tuple[int, ...]:
     """Return the ids of measurements."""
     return tuple(one.id for one in measurements)
@@ -595,21 +631,23 @@ def merged(controls: tuple[Measurement, ...]) -> tuple[Measurement, ...]:
     by_vantage: dict[str, Measurement] = {}
     for one in controls:
         first = by_vantage.get(one.vantage)
-        by_vantage[one.vantage] = one if first is None else _joined(first, one)
+        by_vantage[one.vantage] = one if first is None else _joined(first, one, 0.0)
     return tuple(by_vantage.values())
 
 
-def joined(recording: Recording, follow_up: Recording) -> Recording:
-    """Return the recording with the observations and evidence of a follow-up added: one measurement, now deep."""
-    measurement = _joined(recording.measurement, follow_up.measurement)
+def joined(recording: Recording, follow_up: Recording, *, is_deep: bool = True) -> Recording:
+    """Return the recording with the observations and evidence of a follow-up added: one measurement."""
+    first = recording.measurement
+    measurement = _joined(first, follow_up.measurement, first.elapsed_seconds)
     return Recording(
-        measurement=msgspec.structs.replace(measurement, is_deep=True),
+        measurement=msgspec.structs.replace(measurement, is_deep=is_deep),
         evidence=(*recording.evidence, *follow_up.evidence),
     )
 
 
-def _joined(first: Measurement, later: Measurement) -> Measurement:
-    offset = (later.started_at - first.started_at).total_seconds()
+def _joined(first: Measurement, later: Measurement, least_seconds: float) -> Measurement:
+    """Join two; the later began so long after the first at least, whatever a clock says that was set back meanwhile."""
+    offset = max(least_seconds, (later.started_at - first.started_at).total_seconds())
     moved = tuple(
         msgspec.structs.replace(one, started_seconds=round(one.started_seconds + offset, 6))
         for one in later.observations

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from monitor.config.assignment import Assignment
 from monitor.config.plan import Plan, rollup_rule_of
-from monitor.config.schema import CONTROL_SITES_PLATFORM, Configuration
+from monitor.config.schema import CONTROL_SITES_PLATFORM, Configuration, TunnelOptions
 from monitor.detect.rollup import PlatformVerdict, Standing, roll_up
-from monitor.model.vantage import Role
+from monitor.model.vantage import Role, VantageInfo
 from monitor.store.reader import CurrentState
 from monitor.web.services import TargetState
 
@@ -38,18 +38,24 @@ def platform_verdicts(
 
 
 def _standing(config: Configuration, assignment: Assignment, state: CurrentState | TargetState | None) -> Standing:
-    claimed = config.vantages[assignment.vantage_name].country
+    written = config.vantages[assignment.vantage_name]
+    claimed = VantageInfo(
+        name=assignment.vantage_name,
+        kind=written.kind,
+        country=written.country,
+        is_tunnel=isinstance(written, TunnelOptions),
+    )
     if state is None:
         return Standing(
             target=assignment.target.name,
             vantage=assignment.vantage_name,
-            country=claimed or "unknown",
+            country=claimed.country or "unknown",
             interval_seconds=assignment.interval_seconds,
         )
     return Standing(
         target=assignment.target.name,
         vantage=assignment.vantage_name,
-        country=claimed or state.network.country or "unknown",
+        country=claimed.country_on(state.network) or "unknown",
         network=state.network,
         interval_seconds=assignment.interval_seconds,
         status=state.status,

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+import msgspec
+
 from monitor.model.seams import Clock, Vantage, VantageError
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageState
 
@@ -23,6 +25,7 @@ class SanityBook:
         self._on_check = on_check
         self._locks: dict[str, asyncio.Lock] = {}
         self._latest: dict[str, tuple[float, VantageCheck]] = {}
+        self._networks: dict[str, NetworkIdentity] = {}  # on which each vantage was in order last
 
     async def recent(self, vantage: Vantage) -> VantageCheck:
         """Return a check that is at most `max_age_seconds` old."""
@@ -36,8 +39,12 @@ class SanityBook:
                 return known[1]
             began = self._clock.boottime()
             check = await self._check(vantage)
-            if known and _moved(known[1].network, check.network) and check.state is VantageState.ONLINE:
-                check = _with_state(check, VantageState.MOVED)
+            # A line that was down in between, or whose network nobody told, may have moved all the same.
+            before = self._networks.get(name)
+            if before and _moved(before, check.network) and check.state is VantageState.ONLINE:
+                check = msgspec.structs.replace(check, state=VantageState.MOVED)
+            if check.network.asn is not None and check.state in {VantageState.ONLINE, VantageState.MOVED}:
+                self._networks[name] = check.network
             self._latest[name] = (began, check)
             self._on_check(check)
             return check
@@ -50,6 +57,7 @@ class SanityBook:
     def forget(self, name: str) -> None:
         """Drop what is known of a vantage whose configuration changed."""
         self._latest.pop(name, None)
+        self._networks.pop(name, None)
 
     async def _check(self, vantage: Vantage) -> VantageCheck:
         try:
@@ -61,20 +69,10 @@ class SanityBook:
                 started_at=self._clock.now(),
                 state=VantageState.OFFLINE,
                 notes=(str(error),),
+                reason=error.reason,
             )
 
 
 def _moved(before: NetworkIdentity, after: NetworkIdentity) -> bool:
     """Tell whether the network changed; an unknown network proves nothing."""
     return before.asn is not None and after.asn is not None and before.asn != after.asn
-
-
-def _with_state(check: VantageCheck, state: VantageState) -> VantageCheck:
-    return VantageCheck(
-        vantage=check.vantage,
-        started_at=check.started_at,
-        state=state,
-        network=check.network,
-        observations=check.observations,
-        notes=check.notes,
-    )

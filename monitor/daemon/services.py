@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,15 @@ from monitor.model.place import Place
 from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.verdict import Reason, Status, Verdict
+from monitor.report.gather import ReportError, about_incident, gathered
+from monitor.report.page import as_page
+from monitor.store import outbox_reader
 from monitor.store.incident_detail import IncidentDetail, details
+from monitor.store.outbox_reader import AlertRecord
 from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.web.guard import hosts_of
 from monitor.web.services import (
+    AlertQuery,
     CountsQuery,
     DaemonStatus,
     HistoryQuery,
@@ -37,6 +43,8 @@ if TYPE_CHECKING:
 
 _LATELY = timedelta(days=2)
 _MOST_PLACES = 10_000
+_REPORT_SECONDS = 60.0
+_REPORTS_KEPT = 8
 
 
 class DaemonServices:
@@ -46,6 +54,8 @@ class DaemonServices:
         self._daemon = daemon
         self._clock = clock
         self.exporter = daemon.exporter
+        self._writing = asyncio.Lock()
+        self._reports: dict[str, tuple[float, str]] = {}  # by incident: when it was written (monotonic), the page
 
     @property
     def settings(self) -> WebSettings:
@@ -193,6 +203,41 @@ class DaemonServices:
         wanted = [one for one in found if one.closed_at is None or not query.is_open]
         return details(reader, wanted[: query.limit])
 
+    async def report(self, incident: str) -> str | None:
+        """Return the report of an incident as a page, at most a minute old; one is written at a time."""
+        async with self._writing:
+            written = self._reports.get(incident)
+            if written is None or self._clock.monotonic() - written[0] > _REPORT_SECONDS:
+                text = await asyncio.to_thread(self._report, incident)
+                if text is None:
+                    return None
+                while len(self._reports) >= _REPORTS_KEPT:
+                    del self._reports[next(iter(self._reports))]
+                written = self._reports[incident] = (self._clock.monotonic(), text)
+            return written[1]
+
+    def _report(self, incident: str) -> str | None:
+        reader, now = self._daemon.reader, self._clock.now()
+        platforms = {name: one.name for name, one in self._daemon.station.config.platforms.items()}
+        try:
+            subject = about_incident(reader, incident, now)
+            named = replace(subject, name=platforms.get(subject.platform) or subject.platform)
+            return as_page(gathered(reader, self.calendar, named, now))
+        except ReportError:
+            return None
+
+    async def alerts(self, query: AlertQuery) -> Sequence[AlertRecord]:
+        """Return alerts with their messages and attempts, newest first."""
+        ask = self._daemon.reader.ask
+        return await asyncio.to_thread(
+            outbox_reader.records,
+            ask,
+            limit=query.limit,
+            incident=query.incident,
+            channel=query.channel,
+            state=query.state,
+        )
+
     async def reload(self) -> tuple[bool, str]:
         """Read the configuration again; return whether it is in use now, and what is wrong with it otherwise."""
         return await self._daemon.reload()
@@ -218,5 +263,11 @@ class DaemonServices:
         if check is None:
             return health
         return msgspec.structs.replace(
-            health, network=check.network, state=check.state, checked_at=check.started_at, notes=check.notes
+            health,
+            network=check.network,
+            as_claimed=info.as_claimed(check.network),
+            state=check.state,
+            checked_at=check.started_at,
+            notes=check.notes,
+            reason=check.reason,
         )

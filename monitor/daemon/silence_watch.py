@@ -9,6 +9,7 @@ import msgspec
 from monitor.detect.silence import Heard, changed
 from monitor.model.outcome import Silence
 from monitor.model.vantage import Role, VantageCheck, VantageInfo
+from monitor.model.verdict import Reason
 
 
 class SilenceWatch:
@@ -25,11 +26,14 @@ class SilenceWatch:
         return tuple(self._silent.values())
 
     def hear(self, check: VantageCheck, info: VantageInfo) -> None:
-        """Take in a sanity check."""
+        """Take in a sanity check; a proxy that failed says nothing about the lines of the country it stands in."""
+        if check.reason == Reason.PROXY_FAILED:
+            self.forget(info.name, check.started_at)
+            return
         before = self._heard.get(info.name)
         heard = Heard(
             vantage=info.name,
-            country=info.country or check.network.country or (before.country if before else None),
+            country=info.country_on(check.network) or (before.country if before else None),
             asn=check.network.asn or info.claimed_asn or (before.asn if before else None),
             state=check.state,
             since=check.started_at,

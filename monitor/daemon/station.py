@@ -29,8 +29,8 @@ from monitor.model.vantage import Role, VantageCheck
 from monitor.network.asn_table import AsnTable
 from monitor.network.certificates import TrustStore
 from monitor.vantages import build
+from monitor.vantages._endpoint import endpoint
 from monitor.vantages._parts import Parts
-from monitor.vantages.direct import endpoint
 
 # A deep run listens on for the second of two contradicting replies, and tries more than one address.
 DEEP_LISTEN_SECONDS = 0.5

@@ -29,13 +29,14 @@ class EventInterval(msgspec.Struct, frozen=True, kw_only=True):
     """One phase of an event as an interval [earliest, latest) in UTC; day precision is 24 local hours.
 
     `alternatives` holds the intervals that sources disagree about; with any, each is compared by itself.
+    `expected` is None for what may go along with either change: a statement, a court's decision.
     """
 
     id: str
     phase: str
     earliest: datetime
     latest: datetime
-    expected: Direction
+    expected: Direction | None
     alternatives: tuple[tuple[datetime, datetime], ...] = ()
 
 
@@ -116,7 +117,7 @@ def coincidence(
     ]
     if not near:
         return blank
-    expected = [one for one in near if one.direction is event.expected]
+    expected = [one for one in near if event.expected in {None, one.direction}]
     nearest = min(expected or near, key=lambda one: _distance(event, one))
     relation = _relation(event, nearest) if expected else Relation.UNEXPECTED_DIRECTION
     length = event.latest - event.earliest
@@ -277,7 +278,7 @@ def chance_level_moved(
     room = covered[1] - covered[0] - length
     if room <= timedelta() or not shares:
         return None
-    wanted = [(one.earliest or one.latest, one.latest) for one in changes if one.direction is event.expected]
+    wanted = [(one.earliest or one.latest, one.latest) for one in changes if event.expected in {None, one.direction}]
     met = 0
     for share in shares:
         start = covered[0] + share * room

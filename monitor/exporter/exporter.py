@@ -16,10 +16,13 @@ from monitor.exporter.exposition import Buckets, Format, Histogram, header, labe
 from monitor.exporter.platforms import PlatformBoard
 from monitor.exporter.series import TargetSeries, label_values
 from monitor.exporter.table import Kind, Metric
+from monitor.model.alert import Attempt, DeliveryState, Result
 from monitor.model.outcome import Incident, Outcome, Silence
 from monitor.model.rollup import RollupRule
 from monitor.model.target import Target
 from monitor.model.vantage import VantageCheck, VantageInfo, VantageState
+from monitor.model.verdict import Transition
+from monitor.store.outbox_reader import Backlog
 from monitor.store.store import StoreHealth
 
 _LAG_BUCKETS_SECONDS: Final = Buckets(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -78,10 +81,18 @@ class Exporter:
             with self._lock:
                 step()
 
-    def observe_check(self, check: VantageCheck) -> None:
+    def observe_check(self, check: VantageCheck, vantage: VantageInfo) -> None:
         """Take in a vantage's sanity checks."""
         with self._lock:
-            self._put(table.VANTAGE_ONLINE, int(check.state is VantageState.ONLINE), check.vantage)
+            self._put(table.VANTAGE_ONLINE, int(check.state is VantageState.ONLINE), vantage.name)
+            for state in VantageState:
+                self._put(table.VANTAGE_STATE, int(check.state is state), vantage.name, state)
+            self._put(table.VANTAGE_LAST_CHECK, check.started_at.timestamp(), vantage.name)
+            claims = vantage.as_claimed(check.network)
+            for claim in ("country", "asn"):
+                self._samples[table.VANTAGE_AS_CLAIMED].pop((vantage.name, claim), None)
+            for claim, holds in claims.items():
+                self._put(table.VANTAGE_AS_CLAIMED, int(holds), vantage.name, claim)
 
     def incidents(self, open_incidents: Sequence[Incident]) -> None:
         """Replace the open incidents."""
@@ -115,8 +126,8 @@ class Exporter:
         with self._lock:
             self._series = {key: series for key, series in self._series.items() if key[1] != vantage}
             self._platforms.forget(lambda series: series[1] == vantage)
-            for metric in (table.VANTAGE_ONLINE, table.LAST_ROUND):
-                self._samples[metric].pop((vantage,), None)
+            for metric in (*table.VANTAGE_METRICS, table.LAST_ROUND):
+                self._samples[metric] = {key: one for key, one in self._samples[metric].items() if key[0] != vantage}
 
     def set_reload(self, *, ok: bool, at: datetime) -> None:
         """Say whether the latest reading of the configuration succeeded, and when it was."""
@@ -157,6 +168,31 @@ class Exporter:
         """Say how many runs are active."""
         with self._lock:
             self._put(table.RUNS_IN_FLIGHT, runs)
+
+    def attempted(self, channel: str, attempt: Attempt) -> None:
+        """Count an attempt to send a message, and what it came to."""
+        with self._lock:
+            self._add(table.ALERT_ATTEMPTS, channel, attempt.result)
+            if attempt.state is not DeliveryState.PENDING:
+                self._add(table.ALERT_DELIVERIES, channel, attempt.state)
+            if attempt.result is Result.DELIVERED:
+                self._put(table.ALERT_LAST_SUCCESS, attempt.started_at.timestamp(), channel)
+
+    def outbox(self, backlogs: Sequence[Backlog], now: datetime) -> None:
+        """Replace what is said of the messages that wait."""
+        with self._lock:
+            self._samples[table.ALERT_QUEUE] = {
+                (one.channel, state): getattr(one, state) for one in backlogs for state in ("pending", "dead")
+            }
+            self._samples[table.ALERT_OLDEST] = {
+                (one.channel,): max(0.0, (now - one.oldest_at).total_seconds()) if one.oldest_at else 0.0
+                for one in backlogs
+            }
+
+    def changed(self, transition: Transition) -> None:
+        """Count a confirmed change."""
+        with self._lock:
+            self._add(table.TRANSITIONS, transition.vantage, transition.after)
 
     def module_unknown(self) -> None:
         """Count a request to `/probe` that named an unknown module."""

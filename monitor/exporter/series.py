@@ -19,11 +19,8 @@ _NO_LINES: Final[Mapping[Metric, str]] = {}
 
 
 def country_of(vantage: VantageInfo, measurement: Measurement) -> str:
-    """Return the country that series and incidents of a vantage carry.
-
-    The owner's word comes first: a registry knows where an address block is registered, not where the line ends.
-    """
-    return vantage.country or measurement.network.country or table.UNKNOWN
+    """Return the country that series and incidents of a vantage carry."""
+    return vantage.country_on(measurement.network) or table.UNKNOWN
 
 
 def label_values(target: Target, vantage: VantageInfo, measurement: Measurement) -> tuple[str, ...]:

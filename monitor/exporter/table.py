@@ -94,6 +94,22 @@ VANTAGE_ONLINE: Final = Metric(
     labels=("vantage",),
     help="1 if the latest sanity checks found the vantage online, 0 if they found anything else.",
 )
+VANTAGE_STATE: Final = Metric(
+    name="access_vantage_state",
+    labels=("vantage", "state"),
+    help="1 for the state that the latest sanity checks found the vantage in, 0 for every other.",
+)
+VANTAGE_AS_CLAIMED: Final = Metric(
+    name="access_vantage_as_claimed",
+    labels=("vantage", "claim"),
+    help="1 if the country or asn seen is the one that the configuration claims, 0 if not; absent while unknown.",
+)
+VANTAGE_LAST_CHECK: Final = Metric(
+    name="access_vantage_last_check_timestamp_seconds",
+    labels=("vantage",),
+    unit="seconds",
+    help="When the latest sanity checks of the vantage started.",
+)
 PLATFORM_STATUS: Final = Metric(
     name="access_platform_status",
     labels=("platform", "country", "status"),
@@ -240,11 +256,47 @@ STORE_FAILING: Final = Metric(
 )
 STORE_FILE_BYTES: Final = Metric(name="monitor_store_file_bytes", unit="bytes", help="Size of the database file.")
 STORE_WAL_BYTES: Final = Metric(name="monitor_store_wal_bytes", unit="bytes", help="Size of its write-ahead log.")
+ALERT_DELIVERIES: Final = Metric(
+    name="monitor_alert_deliveries_total",
+    kind=Kind.COUNTER,
+    labels=("channel", "outcome"),
+    help="Messages that were delivered or given up (dead), by channel, since the start.",
+)
+ALERT_ATTEMPTS: Final = Metric(
+    name="monitor_alert_attempts_total",
+    kind=Kind.COUNTER,
+    labels=("channel", "result"),
+    help="Attempts to send a message: delivered, failed (tried again) or refused (for good).",
+)
+ALERT_QUEUE: Final = Metric(
+    name="monitor_alert_queue",
+    labels=("channel", "state"),
+    help="Messages that wait (pending) or were given up (dead).",
+)
+ALERT_OLDEST: Final = Metric(
+    name="monitor_alert_oldest_undelivered_seconds",
+    unit="seconds",
+    labels=("channel",),
+    help="Age of the oldest message that waits.",
+)
+ALERT_LAST_SUCCESS: Final = Metric(
+    name="monitor_alert_last_delivery_timestamp_seconds",
+    unit="seconds",
+    labels=("channel",),
+    help="When a message was last delivered, since the start.",
+)
+TRANSITIONS: Final = Metric(
+    name="monitor_transitions_total",
+    kind=Kind.COUNTER,
+    labels=("vantage", "after"),
+    help="Confirmed changes of targets, by the state that they led to.",
+)
 MODULE_UNKNOWN: Final = Metric(
     name="monitor_module_unknown_total",
     kind=Kind.COUNTER,
     help="Requests to /probe that named an unknown module.",
 )
+VANTAGE_METRICS: Final = (VANTAGE_ONLINE, VANTAGE_STATE, VANTAGE_AS_CLAIMED, VANTAGE_LAST_CHECK)
 
 # In the order of /metrics. The first block has one group of lines for each target at each vantage.
 TARGET_METRICS: Final = (
@@ -262,6 +314,9 @@ TARGET_METRICS: Final = (
 EVENT_METRICS: Final = (EVENT_INFO, EVENT_ACTIVE, EVENT_START, EVENT_END, EVENT_DEADLINE)
 OTHER_METRICS: Final = (
     VANTAGE_ONLINE,
+    VANTAGE_STATE,
+    VANTAGE_AS_CLAIMED,
+    VANTAGE_LAST_CHECK,
     PLATFORM_STATUS,
     PLATFORM_PARTIAL,
     PLATFORM_NETWORKS,
@@ -290,6 +345,12 @@ OTHER_METRICS: Final = (
     STORE_FAILING,
     STORE_FILE_BYTES,
     STORE_WAL_BYTES,
+    TRANSITIONS,
+    ALERT_DELIVERIES,
+    ALERT_ATTEMPTS,
+    ALERT_QUEUE,
+    ALERT_OLDEST,
+    ALERT_LAST_SUCCESS,
     MODULE_UNKNOWN,
 )
 

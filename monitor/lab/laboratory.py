@@ -45,10 +45,11 @@ from monitor.lab.wire import Wire, name_asked, speaks_tls
 _CONVERSATION_SECONDS: Final = 120.0
 _BACKLOG: Final = 128
 _REMEMBERED: Final = 10_000
-# The test vantage's public address → the line of an origin zone and of an AS zone about it.
+# The test vantage's public address → the line of an origin zone and of an AS zone about it. The numbers are those of
+# RFC 5398: no picture of the laboratory may look as if a real provider had blocked anything.
 _NETWORKS: Final = {
-    "202.63.192.9": ("135407 | 202.63.192.0/24 | PK | apnic | 2001-09-17", "135407 | PK | apnic | 2016-01-05 | TES-PL"),
-    "182.176.0.9": ("17557 | 182.176.0.0/15 | PK | apnic | 2009-10-16", "17557 | PK | apnic | 2000-12-12 | PKTELECOM"),
+    "202.63.192.9": ("64500 | 202.63.192.0/24 | PK | apnic | 2001-09-17", "64500 | PK | apnic | 2016-01-05 | LAB-NET"),
+    "182.176.0.9": ("64501 | 182.176.0.0/15 | PK | apnic | 2009-10-16", "64501 | PK | apnic | 2000-12-12 | LAB-AWAY"),
 }
 _HOME, _AWAY = _NETWORKS
 T = TypeVar("T")

@@ -28,15 +28,58 @@ class Clock(Protocol):
         ...
 
 
-class Network(Protocol):
-    """Where the steps open their sockets: this host's, one interface, a proxy."""
+class Stream(Protocol):
+    """Bytes both ways; counts are those on the wire."""
 
-    async def connect_tcp(self, address: str, port: int) -> socket.socket:
-        """Return a connected non-blocking stream socket; raises OSError with the errno of the attempt."""
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes on the wire."""
+        ...
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes on the wire."""
+        ...
+
+    @property
+    def is_http2(self) -> bool:
+        """Whether the handshake settled on HTTP/2."""
+        ...
+
+    @property
+    def local_address(self) -> str | None:
+        """The address of ours that the stream leaves from, None if it has none."""
+        ...
+
+    async def receive(self) -> bytes:
+        """Return the next bytes, b"" at the end; raises OSError."""
+        ...
+
+    async def send(self, content: bytes) -> None:
+        """Send all of `content`; raises OSError."""
+        ...
+
+    def close(self) -> None:
+        """Close whatever is under it."""
+        ...
+
+
+class Network(Protocol):
+    """Where the steps open their connections: this host's, one interface, a namespace, a proxy."""
+
+    async def ready(self) -> Network:
+        """Do what comes before an attempt and is no part of it, such as logging in at a proxy.
+
+        Returns the network to make one attempt on, at once. Has deadlines of its own; raises VantageError.
+        """
+        ...
+
+    async def connect_tcp(self, address: str, port: int) -> Stream:
+        """Return a connection; raises OSError with the errno of the attempt, or VantageError."""
         ...
 
     async def connect_udp(self, address: str, port: int) -> socket.socket:
-        """Return a connected non-blocking datagram socket; raises OSError."""
+        """Return a connected non-blocking datagram socket; raises OSError, or VantageError."""
         ...
 
     def in_small_segments(self) -> Network | None:

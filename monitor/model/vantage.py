@@ -50,6 +50,21 @@ class VantageInfo(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = Role.TEST
     country: str | None = None
     claimed_asn: int | None = None
+    # Through a proxy or SSH: no datagrams pass, so QUIC and DNS over UDP cannot be seen, and where it ends is a claim.
+    is_tunnel: bool = False
+
+    def country_on(self, network: "NetworkIdentity") -> str | None:
+        """Return the country that series and incidents carry.
+
+        The owner of a line knows where it ends better than a registry; where a proxy really ends, its seller does not
+        tell: there what is observed goes before what is claimed.
+        """
+        return (network.country or self.country) if self.is_tunnel else (self.country or network.country)
+
+    def as_claimed(self, network: "NetworkIdentity") -> dict[str, bool]:
+        """Return whether `country` and `asn` are as claimed; what is not claimed or not seen is left out."""
+        pairs = {"country": (self.country, network.country), "asn": (self.claimed_asn, network.asn)}
+        return {claim: claimed == seen for claim, (claimed, seen) in pairs.items() if claimed and seen}
 
 
 class VantageCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,3 +76,4 @@ class VantageCheck(msgspec.Struct, frozen=True, kw_only=True):
     network: NetworkIdentity = NetworkIdentity()
     observations: tuple[Observation, ...] = ()
     notes: tuple[str, ...] = ()
+    reason: str | None = None  # a Reason value, where the vantage could not be used at all

@@ -3,29 +3,34 @@
 import asyncio
 
 from monitor.model.observation import FailureDetail, Purpose, TcpObservation
-from monitor.model.seams import Network
-from monitor.network.failures import NETWORK_ERRORS, failure_of
+from monitor.model.seams import Network, Stream
+from monitor.network.failures import NETWORK_ERRORS, ClassifiedError, failure_of
 from monitor.network.recorder import Recorder
-from monitor.network.stream import SocketStream
 
 
 async def connect(
     network: Network, recorder: Recorder, address: str, port: int, *, seconds: float,
     purpose: Purpose = Purpose.PATH, hop: int = 0,
-) -> tuple[TcpObservation, SocketStream | None]:  # fmt: skip
-    """Connect within `seconds`; return the observation and, unless it failed, the stream, which the caller closes."""
+) -> tuple[TcpObservation, Stream | None]:  # fmt: skip
+    """Connect within `seconds`; return the observation and, unless it failed, the stream, which the caller closes.
+
+    Raises VantageError if what the network itself needs, a proxy for instance, does not work.
+    """
+    ready = await network.ready()
     started = recorder.elapsed()
     failure: str | None = None
     detail: FailureDetail | None = None
-    stream: SocketStream | None = None
+    stream: Stream | None = None
+    evidence: tuple[str, ...] = ()
     try:
         async with asyncio.timeout(seconds):
-            connected = await network.connect_tcp(address, port)
+            stream = await ready.connect_tcp(address, port)
     except NETWORK_ERRORS as error:
         failure, detail = failure_of(error)
+        if isinstance(error, ClassifiedError) and error.received:
+            evidence = (recorder.keep("proxy_reply", error.received),)
     else:
-        recorder.saw_socket(connected)
-        stream = SocketStream(connected)
+        recorder.saw_local(stream.local_address)
     observation = TcpObservation(
         purpose=purpose,
         hop=hop,
@@ -33,6 +38,7 @@ async def connect(
         elapsed_seconds=round(recorder.elapsed() - started, 6),
         failure=failure,
         detail=detail,
+        evidence=evidence,
         address=address,
         port=port,
     )

@@ -19,11 +19,10 @@ import httpx
 from monitor.model.failure import TOO_MANY_REDIRECTS, Failure
 from monitor.model.observation import FailureDetail, HttpObservation, Purpose
 from monitor.model.pattern import is_found
-from monitor.model.seams import Clock
+from monitor.model.seams import Clock, Stream
 from monitor.network.decoding import ACCEPT_ENCODING, Body
 from monitor.network.failures import NETWORK_ERRORS, failure_of
 from monitor.network.recorder import Recorder
-from monitor.network.stream import Stream
 from monitor.network.web_url import WebUrl
 from monitor.network.wire import MeasuredTransport
 

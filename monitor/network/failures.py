@@ -20,12 +20,13 @@ from monitor.network.received import SCRUBBED
 
 
 class ClassifiedError(Exception):
-    """A failure of the network whose string is known where it is noticed."""
+    """A failure of the network whose string is known where it is noticed; `received` is what told it, if bytes did."""
 
-    def __init__(self, failure: str, detail: FailureDetail | None = None) -> None:
+    def __init__(self, failure: str, detail: FailureDetail | None = None, received: bytes = b"") -> None:
         super().__init__(str(failure))
         self.failure = failure
         self.detail = detail
+        self.received = received
 
 
 # What a step catches; anything else is a mistake of ours and raises.
@@ -73,6 +74,34 @@ RCODE_FAILURES: Final = {
     2: Failure.DNS_SERVFAIL_ERROR,
     3: Failure.DNS_NXDOMAIN_ERROR,
     5: Failure.DNS_REFUSED_ERROR,
+}
+
+# RFC 1928 section 6: what a SOCKS proxy says about the connection it was asked for. Any other code but 0 and 1 says
+# that the proxy will not do it, and 1 says nothing at all.
+SOCKS_FAILURES: Final = {
+    3: Failure.NETWORK_UNREACHABLE,
+    4: Failure.HOST_UNREACHABLE,
+    5: Failure.CONNECTION_REFUSED,
+    6: Failure.TIMED_OUT,  # "TTL expired", for want of a code of its own
+}
+
+# RFC 9209 section 2.3: what a proxy says in Proxy-Status about the connection it tried.
+PROXY_STATUS_FAILURES: Final = {
+    "connection_refused": Failure.CONNECTION_REFUSED,
+    "connection_timeout": Failure.TIMED_OUT,
+    "connection_terminated": Failure.CONNECTION_RESET,
+    "destination_ip_unroutable": Failure.HOST_UNREACHABLE,
+}
+
+# strerror(3) of an SSH server's attempt, the reason with which it refuses a channel (RFC 4254 section 5.1, code 2).
+SSH_FAILURES: Final = {
+    "connection refused": Failure.CONNECTION_REFUSED,
+    "connection timed out": Failure.TIMED_OUT,
+    "operation timed out": Failure.TIMED_OUT,
+    "connection reset by peer": Failure.CONNECTION_RESET,
+    "no route to host": Failure.HOST_UNREACHABLE,
+    "host is unreachable": Failure.HOST_UNREACHABLE,
+    "network is unreachable": Failure.NETWORK_UNREACHABLE,
 }
 
 CLASS_FAILURES: Final[tuple[tuple[type[BaseException], Failure, str | None], ...]] = (

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Collection
 
 from monitor.model.bogon import is_bogon
-from monitor.model.seams import Network
+from monitor.model.seams import Network, Stream
 
 
 class GuardedNetwork:
@@ -19,8 +19,13 @@ class GuardedNetwork:
         self._allowed = allowed
         self._nameservers = frozenset(nameservers)
 
-    async def connect_tcp(self, address: str, port: int) -> socket.socket:
-        """Return a connected stream socket; raises PermissionError for an address that is not public."""
+    async def ready(self) -> Network:
+        """Return a network that is ready for one attempt, guarded like this one."""
+        ready = await self._network.ready()
+        return self if ready is self._network else GuardedNetwork(ready, self._allowed, self._nameservers)
+
+    async def connect_tcp(self, address: str, port: int) -> Stream:
+        """Return a connection; raises PermissionError for an address that is not public."""
         self._guard(address, port)
         return await self._network.connect_tcp(address, port)
 

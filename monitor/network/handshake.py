@@ -9,11 +9,11 @@ from typing import Final
 
 from monitor.model.address import is_address
 from monitor.model.observation import FailureDetail, Purpose, TlsObservation
-from monitor.model.seams import Clock
+from monitor.model.seams import Clock, Stream
 from monitor.network.certificates import CertificateReport, TrustStore
 from monitor.network.failures import NETWORK_ERRORS, failure_of
 from monitor.network.recorder import Recorder
-from monitor.network.stream import SocketStream, TlsStream
+from monitor.network.stream import TlsStream
 
 if sys.version_info < (3, 13):
     from _ssl import ENCODING_DER  # the presented chain is public only from 3.13 on
@@ -41,7 +41,7 @@ def sha256_of(certificate: bytes) -> str:
 
 
 async def handshake(
-    clock: Clock, trust: TrustStore, recorder: Recorder, stream: SocketStream, *, server_name: str | None,
+    clock: Clock, trust: TrustStore, recorder: Recorder, stream: Stream, *, server_name: str | None,
     address: str, port: int, seconds: float, alpn: tuple[str, ...] = WEB_ALPN, purpose: Purpose = Purpose.PATH,
     hop: int = 0, finish: bool = True, verify_name: str | None = None,
 ) -> tuple[TlsObservation, TlsStream | None]:  # fmt: skip

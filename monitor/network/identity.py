@@ -18,6 +18,7 @@ import maxminddb
 
 from monitor.model.seams import Network
 from monitor.model.vantage import NetworkIdentity
+from monitor.network.failures import NETWORK_ERRORS
 
 _ORIGIN = re.compile(r"^(\d+)[^|]*\|[^|]*\|\s*([A-Z]{2})?\s*\|")
 _AS_NAME = re.compile(r"^\d+\s*\|[^|]*\|[^|]*\|[^|]*\|\s*([^|]{1,80})")
@@ -42,32 +43,54 @@ class WhoAmI:
         return cls(name, query_type, host, int(port or 53))
 
 
-async def ask_txt(network: Network, server: tuple[str, int], name: str, query_type: str, seconds: float) -> list[str]:
+async def ask_txt(
+    network: Network, server: tuple[str, int], name: str, query_type: str, seconds: float, *, over_tcp: bool = False
+) -> list[str]:
     """Return the TXT strings or addresses that one server answers; [] on any failure.
 
-    One UDP question (RFC 1035); at most 20 answers of 255 characters are read.
+    One question (RFC 1035); at most 20 answers of 255 characters are read. Raises VantageError.
     """
     query = dns.message.make_query(name, query_type)
-    try:
-        sock = await network.connect_udp(*server)
-    except OSError:
-        return []
-    loop = asyncio.get_running_loop()
+    ready = await network.ready()
     try:
         async with asyncio.timeout(seconds):
-            await loop.sock_sendall(sock, query.to_wire())
-            while True:
-                reply = _read(await loop.sock_recv(sock, 4096))
-                if reply is not None and query.is_response(reply):
-                    break
-    except (OSError, TimeoutError):
+            reply = await (_over_tcp if over_tcp else _over_udp)(ready, server, query)
+    except NETWORK_ERRORS:
         return []
-    finally:
-        sock.close()
+    if reply is None:
+        return []
     texts = [
         str(rdata).strip('"') for rrset in reply.answer if rrset.rdtype == query.question[0].rdtype for rdata in rrset
     ]
     return [text[:255] for text in texts[:20]]
+
+
+async def _over_udp(network: Network, server: tuple[str, int], query: dns.message.Message) -> dns.message.Message:
+    loop = asyncio.get_running_loop()
+    with await network.connect_udp(*server) as udp:
+        await loop.sock_sendall(udp, query.to_wire())
+        while True:
+            reply = _read(await loop.sock_recv(udp, 4096))
+            if reply is not None and query.is_response(reply):
+                return reply
+
+
+async def _over_tcp(
+    network: Network, server: tuple[str, int], query: dns.message.Message
+) -> dns.message.Message | None:
+    stream = await network.connect_tcp(*server)
+    try:
+        await stream.send(query.to_wire(prepend_length=True))
+        received = b""
+        while len(received) < 2 or len(received) < 2 + int.from_bytes(received[:2]):
+            content = await stream.receive()
+            if not content:
+                return None
+            received += content
+    finally:
+        stream.close()
+    reply = _read(received[2 : 2 + int.from_bytes(received[:2])])
+    return reply if reply is not None and query.is_response(reply) else None
 
 
 def _read(wire: bytes) -> dns.message.Message | None:
@@ -89,6 +112,7 @@ class IdentityFinder:
         origin_zone: str | None,
         asn_zone: str | None,
         database: Path | None,
+        over_tcp: bool = False,
         seconds: float = 4.0,
     ) -> None:
         self._network = network
@@ -97,6 +121,7 @@ class IdentityFinder:
         self._origin_zone = origin_zone
         self._asn_zone = asn_zone
         self._database = database
+        self._over_tcp = over_tcp
         self._seconds = seconds
         self._address: str | None = None
         self._local: str | None = None
@@ -113,7 +138,7 @@ class IdentityFinder:
             return self._identity
         server = (self._whoami.server, self._whoami.port)
         local = await self._local_address(server)
-        answers = await ask_txt(self._network, server, self._whoami.name, self._whoami.query_type, self._seconds)
+        answers = await self._ask(server, self._whoami.name, self._whoami.query_type)
         address = next((text for text in answers if _is_address(text)), None)
         if address is None:
             # Nobody tells. On the same local address it is the same network; on another one it is not known.
@@ -126,6 +151,9 @@ class IdentityFinder:
         self._address = address
         self._identity = await self._look_up(address)
         return self._identity
+
+    async def _ask(self, server: tuple[str, int], name: str, query_type: str) -> list[str]:
+        return await ask_txt(self._network, server, name, query_type, self._seconds, over_tcp=self._over_tcp)
 
     async def _local_address(self, server: tuple[str, int]) -> str | None:
         """Return the address that packets to a server would leave from; nothing is sent."""
@@ -148,13 +176,13 @@ class IdentityFinder:
             if pointer.endswith(".in-addr.arpa")
             else self._origin_zone.replace("origin.", "origin6.", 1)
         )
-        origins = await ask_txt(self._network, resolver, f"{reversed_name}.{zone}", "TXT", self._seconds)
+        origins = await self._ask(resolver, f"{reversed_name}.{zone}", "TXT")
         match = next((found for text in origins if (found := _ORIGIN.match(text))), None)
         if match is None:
             return NetworkIdentity()
         asn, country, name = int(match[1]), match[2], None
         if self._asn_zone is not None:
-            names = await ask_txt(self._network, resolver, f"AS{asn}.{self._asn_zone}", "TXT", self._seconds)
+            names = await self._ask(resolver, f"AS{asn}.{self._asn_zone}", "TXT")
             name = next((_plain(found[1]) for text in names if (found := _AS_NAME.match(text))), None)
         return NetworkIdentity(asn=asn, name=name, country=country)
 

@@ -6,6 +6,10 @@ import os
 import socket
 from typing import Final
 
+from monitor.model.seams import Network
+from monitor.network.namespace import NetworkNamespace
+from monitor.network.stream import SocketStream
+
 # Shorter than any link in use carries (IPv6 asks for packets of 1280 bytes), yet a ClientHello takes no more segments
 # than usual, so that a filter of names reads it as ever.
 SMALL_SEGMENT_BYTES: Final = 900
@@ -15,22 +19,32 @@ class LocalNetwork:
     """Opens sockets on this host (`monitor.model.seams.Network`); proxy variables of the environment are not read.
 
     `interface` needs Linux and, before 5.7, CAP_NET_RAW. A family other than that of `source_address` has no route.
+    In a `namespace` the source address and the interface are those of the namespace.
     """
 
     def __init__(
-        self, source_address: str | None = None, interface: str | None = None, segment_bytes: int | None = None
+        self,
+        source_address: str | None = None,
+        interface: str | None = None,
+        namespace: NetworkNamespace | None = None,
+        segment_bytes: int | None = None,
     ) -> None:
         self._source_address = source_address
         self._interface = interface
+        self._namespace = namespace
         self._segment_bytes = segment_bytes  # None: as the path allows
 
     def in_small_segments(self) -> "LocalNetwork":
         """Return the same network, over connections that send short segments and ask the peer to."""
-        return LocalNetwork(self._source_address, self._interface, SMALL_SEGMENT_BYTES)
+        return LocalNetwork(self._source_address, self._interface, self._namespace, SMALL_SEGMENT_BYTES)
 
-    async def connect_tcp(self, address: str, port: int) -> socket.socket:
-        """Return a connected non-blocking stream socket; raises OSError with the errno of the attempt."""
-        return await self._connect(address, port, socket.SOCK_STREAM)
+    async def ready(self) -> Network:
+        """Return this network: nothing comes before an attempt."""
+        return self
+
+    async def connect_tcp(self, address: str, port: int) -> SocketStream:
+        """Return a connection; raises OSError with the errno of the attempt."""
+        return SocketStream(await self._connect(address, port, socket.SOCK_STREAM))
 
     async def connect_udp(self, address: str, port: int) -> socket.socket:
         """Return a connected non-blocking datagram socket; raises OSError."""
@@ -40,7 +54,10 @@ class LocalNetwork:
         family = _family(address)
         if self._source_address and _family(self._source_address) != family:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
-        connecting = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+        if self._namespace is None:
+            connecting = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+        else:
+            connecting = await self._namespace.open_socket(family, kind)
         try:
             if self._interface:
                 connecting.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._interface.encode())

@@ -152,7 +152,7 @@ async def quic_handshake(
         async with asyncio.timeout(seconds):
             udp = await network.connect_udp(address, port)
             with udp:
-                recorder.saw_socket(udp)
+                recorder.saw_local(udp.getsockname()[0])
                 await shaking.run(udp)
     except NETWORK_ERRORS as error:
         failure, detail = failure_of(error)
@@ -200,7 +200,7 @@ async def quic_ping(
         async with asyncio.timeout(seconds):
             udp = await network.connect_udp(address, port)
             with udp:
-                recorder.saw_socket(udp)
+                recorder.saw_local(udp.getsockname()[0])
                 versions = await _versions(wire, udp)
     except NETWORK_ERRORS as error:
         failure, detail = failure_of(error)

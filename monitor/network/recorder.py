@@ -2,7 +2,6 @@
 
 import hashlib
 import ipaddress
-import socket
 from functools import lru_cache
 from typing import Final
 
@@ -46,17 +45,16 @@ class Recorder:
             observation = replace(observation, answers=tuple(map(self._without_own, observation.answers)))
         self.observations.append(observation)
 
-    def saw_socket(self, local: socket.socket) -> None:
-        """Remember the local address of a connected socket as one never to keep; loopback gives nobody away."""
-        address = local.getsockname()[0]
-        if address not in self.own_addresses and not _is_loopback(address):
+    def saw_local(self, address: str | None) -> None:
+        """Remember the local address of a connection as one never to keep; loopback gives nobody away."""
+        if address and address not in self.own_addresses and not _is_loopback(address):
             self.own_addresses |= {address.partition("%")[0]}
 
     def keep(self, kind: str, content: bytes) -> str:
         """Keep raw material once, scrubbed; return its SHA-256 in hex."""
         if self.own_addresses and kind == "dns_reply":
             content = scrub_packed(content, self.own_addresses)
-        elif self.own_addresses and kind == "http_response":
+        elif self.own_addresses and kind in {"http_response", "proxy_reply"}:
             content = scrub(content, self.own_addresses)
         sha256 = hashlib.sha256(content).hexdigest()
         if sha256 not in self.evidence and len(self.evidence) < _EVIDENCE_LIMIT:

@@ -18,13 +18,13 @@ import httpx
 
 from monitor.model.failure import Failure
 from monitor.model.observation import DnsObservation, FailureDetail, LateReply, Purpose
-from monitor.model.seams import Network
+from monitor.model.seams import Network, Stream
 from monitor.network.dns_reply import Reply, labels_of, read_reply
 from monitor.network.failures import NETWORK_ERRORS, RCODE_FAILURES, ClassifiedError, failure_of
 from monitor.network.handshake import client_context, presented_chain, sha256_of
 from monitor.network.nameservers import Endpoint, Resolver, resolver_of
 from monitor.network.recorder import Recorder
-from monitor.network.stream import SocketStream, Stream, TlsStream
+from monitor.network.stream import TlsStream
 from monitor.network.toolbox import Toolbox
 from monitor.network.wire import MeasuredTransport
 
@@ -41,10 +41,10 @@ async def resolve(
     """Ask `resolver` for the records of `host` (A-labels) of `query_type`: A, AAAA or TXT.
 
     The answer must come within `seconds`; over UDP further replies are awaited `listen_seconds` more.
-    Raises ValueError if `resolver` or `host` is malformed.
+    Raises ValueError if `resolver` or `host` is malformed, VantageError if the network itself cannot be used.
     """
     asked = resolver_of(resolver)
-    lookup = _Lookup(toolbox, network, recorder, host, query_type)
+    lookup = _Lookup(toolbox, await network.ready(), recorder, host, query_type)
     started = recorder.elapsed()
     failure: str | None = None
     detail: FailureDetail | None = None
@@ -168,7 +168,7 @@ class _Lookup:
         self.transport = "udp"
         self.close()
         self._udp = await self._network.connect_udp(*endpoint)
-        self._recorder.saw_socket(self._udp)
+        self._recorder.saw_local(self._udp.getsockname()[0])
         reply = await self._asked_over_udp(self._udp, seconds)
         return await self._over_tcp(endpoint) if reply.is_truncated else reply
 
@@ -238,10 +238,10 @@ class _Lookup:
             raise ClassifiedError(Failure.DNS_REPLY_WITH_WRONG_QUERY_ID)
         return reply
 
-    async def _connect(self, endpoint: Endpoint) -> SocketStream:
-        connected = await self._network.connect_tcp(*endpoint)
-        self._recorder.saw_socket(connected)
-        return SocketStream(connected)
+    async def _connect(self, endpoint: Endpoint) -> Stream:
+        stream = await self._network.connect_tcp(*endpoint)
+        self._recorder.saw_local(stream.local_address)
+        return stream
 
     async def _secure(self, endpoint: Endpoint, resolver: Resolver) -> TlsStream:
         """Connect and shake hands; a resolver whose certificate is not its own is not believed."""

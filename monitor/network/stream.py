@@ -3,40 +3,11 @@
 import asyncio
 import socket
 import ssl
-from typing import Final, Protocol
+from typing import Final
+
+from monitor.model.seams import Stream
 
 _CHUNK_BYTES: Final = 65_536
-
-
-class Stream(Protocol):
-    """Bytes both ways; counts are those on the wire."""
-
-    @property
-    def bytes_sent(self) -> int:
-        """Bytes on the wire."""
-        ...
-
-    @property
-    def bytes_received(self) -> int:
-        """Bytes on the wire."""
-        ...
-
-    @property
-    def is_http2(self) -> bool:
-        """Whether the handshake settled on HTTP/2."""
-        ...
-
-    async def receive(self) -> bytes:
-        """Return the next bytes, b"" at the end; raises OSError."""
-        ...
-
-    async def send(self, content: bytes) -> None:
-        """Send all of `content`; raises OSError."""
-        ...
-
-    def close(self) -> None:
-        """Close the socket."""
-        ...
 
 
 class SocketStream:
@@ -50,6 +21,11 @@ class SocketStream:
         self._socket = connected
         self.bytes_sent = 0
         self.bytes_received = 0
+
+    @property
+    def local_address(self) -> str | None:
+        """The address of ours that the stream leaves from."""
+        return str(self._socket.getsockname()[0])
 
     async def receive(self) -> bytes:
         """Return the next bytes, b"" at the end; raises OSError."""
@@ -72,7 +48,7 @@ class TlsStream:
 
     __slots__ = ("_incoming", "_outgoing", "_stream", "tls")
 
-    def __init__(self, stream: SocketStream, context: ssl.SSLContext, server_name: str | None) -> None:
+    def __init__(self, stream: Stream, context: ssl.SSLContext, server_name: str | None) -> None:
         self._stream = stream
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -92,6 +68,11 @@ class TlsStream:
     def is_http2(self) -> bool:
         """Whether the handshake settled on HTTP/2."""
         return self.tls.selected_alpn_protocol() == "h2"
+
+    @property
+    def local_address(self) -> str | None:
+        """The address of ours that the stream leaves from."""
+        return self._stream.local_address
 
     async def handshake(self, *, finish: bool = True) -> None:
         """Shake hands; raises ssl.SSLError, EOFError on FIN, OSError.

@@ -14,13 +14,12 @@ from typing import Final
 
 from monitor.model.failure import Failure
 from monitor.model.observation import FailureDetail, Purpose, ThroughputObservation
-from monitor.model.seams import Network
+from monitor.model.seams import Network, Stream
 from monitor.network.connect import connect
 from monitor.network.exchange import request_for
 from monitor.network.failures import NETWORK_ERRORS, failure_of
 from monitor.network.handshake import handshake
 from monitor.network.recorder import Recorder
-from monitor.network.stream import SocketStream, Stream
 from monitor.network.toolbox import Toolbox
 from monitor.network.web_url import WebUrl
 from monitor.network.wire import MeasuredTransport
@@ -80,7 +79,7 @@ async def throughput(
     """
     started = recorder.elapsed()
     course = _Course()
-    stream: SocketStream | None = None
+    stream: Stream | None = None
     try:
         async with asyncio.timeout(asked.total_seconds):
             stream, secure = await _opened(toolbox, network, recorder, asked, course)
@@ -119,7 +118,7 @@ async def throughput(
 
 async def _opened(
     toolbox: Toolbox, network: Network, recorder: Recorder, asked: Transfer, course: _Course
-) -> tuple[SocketStream | None, Stream | None]:
+) -> tuple[Stream | None, Stream | None]:
     """Return the socket to be closed and, unless something failed, the stream to ask over."""
     connected, plain = await connect(network, recorder, asked.address, asked.port, seconds=asked.connect_seconds)
     course.failure, course.detail = connected.failure, connected.detail

@@ -17,9 +17,8 @@ import httpx
 
 from monitor.model.failure import Failure
 from monitor.model.observation import FailureDetail
-from monitor.model.seams import Clock
+from monitor.model.seams import Clock, Stream
 from monitor.network.failures import ClassifiedError
-from monitor.network.stream import Stream
 
 _HEADER_BYTES: Final = 32_768
 # What we send is our own and in order; what comes is checked.

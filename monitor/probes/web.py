@@ -22,7 +22,7 @@ from monitor.model.observation import (
     Purpose,
     TcpObservation,
 )
-from monitor.model.seams import Network
+from monitor.model.seams import Network, Stream
 from monitor.model.target import QuicUse
 from monitor.model.vantage import NetworkIdentity
 from monitor.network.connect import connect
@@ -31,7 +31,7 @@ from monitor.network.handshake import handshake
 from monitor.network.quic import quic_handshake, quic_ping
 from monitor.network.recorder import Recorder
 from monitor.network.resolve import resolve
-from monitor.network.stream import SocketStream, Stream, TlsStream
+from monitor.network.stream import TlsStream
 from monitor.network.throughput import Transfer, throughput
 from monitor.network.toolbox import Toolbox
 from monitor.network.web_url import WebUrl, web_url
@@ -96,7 +96,7 @@ class _Run:
         self._limits = request.limits
         self._network = network
         self._toolbox = toolbox
-        self._streams: list[SocketStream] = []
+        self._streams: list[Stream] = []
         self.recorder = Recorder(toolbox.clock, toolbox.own_addresses)
 
     def close(self) -> None:
@@ -266,7 +266,7 @@ class _Run:
             await self._go_on(stream, place, asked)
             stream.close()
 
-    async def _go_on(self, opened: SocketStream, place: _Place, asked: FollowUp) -> None:
+    async def _go_on(self, opened: Stream, place: _Place, asked: FollowUp) -> None:
         """Go as far as `until`; a request is sent in cleartext or to a verified peer only."""
         if asked.until == "tcp":
             return
@@ -324,7 +324,7 @@ class _Run:
         )
         self.recorder.add(await throughput(self._toolbox, self._network, self.recorder, transfer))
 
-    async def _connect(self, place: _Place) -> SocketStream | None:
+    async def _connect(self, place: _Place) -> Stream | None:
         seconds = self._allowed(self._limits.tcp_seconds)
         is_small = place.purpose is Purpose.SMALL_SEGMENTS
         network = self._network.in_small_segments() if is_small else self._network
@@ -339,7 +339,7 @@ class _Run:
         self._add(observation, self._limits.tcp_seconds, seconds)
         return stream
 
-    async def _handshake(self, stream: SocketStream, place: _Place, *, finish: bool = True) -> TlsStream | None:
+    async def _handshake(self, stream: Stream, place: _Place, *, finish: bool = True) -> TlsStream | None:
         """Return the stream if the peer proved to be whom we asked for."""
         seconds = self._allowed(self._limits.tls_seconds)
         if seconds is None:

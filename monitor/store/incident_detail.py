@@ -79,7 +79,10 @@ def _detail(
 
 
 def _interval(edges: Sequence[DatedEdge], edge: Edge) -> Interval | None:
-    found = hull([one.onset for one in edges if one.onset is not None and one.onset.edge is edge])
+    """Return the hull of the first starts or last ends: a series that opened for a while did not begin anew."""
+    ordered = reversed(edges) if edge is Edge.START else edges
+    decisive = {one.member: one.onset for one in ordered if one.edge is edge}
+    found = hull([one for one in decisive.values() if one is not None])
     return None if found is None else Interval(earliest=found[0], latest=found[1])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import msgspec
 
@@ -19,7 +19,7 @@ from monitor.model.observation import Step
 from monitor.model.onset import Dating, Edge, KeptRound, Onset
 from monitor.model.outcome import Incident, IncidentUpdate, Member, Silence, UpdateKind
 from monitor.model.place import Place
-from monitor.model.vantage import NetworkIdentity, VantageState
+from monitor.model.vantage import NetworkIdentity, Role, VantageState
 from monitor.model.verdict import (
     Confidence,
     DetectorParameters,
@@ -81,6 +81,31 @@ SELECT o.id, f.step, f.facts, e.address, e.port, o.failure, o.started_microsecon
 FROM observation o JOIN observation_facts f ON f.id = o.facts_id LEFT JOIN endpoint e ON e.id = o.endpoint_id
 LEFT JOIN http_exchange h ON h.observation_id = o.id
 WHERE o.id BETWEEN ? AND ? ORDER BY o.id
+"""
+
+
+_COUNTED_HOURS: Final = """
+SELECT v.name AS vantage, (h.hour - ?2) / ?4 AS place, sum(h.expected), sum(h.runs), sum(h.kept), sum(h.accessible),
+    sum(h.blocked), sum(h.throttled), sum(h.withheld), sum(h.down), sum(h.inconclusive)
+FROM platform p JOIN target t ON t.platform_id = p.id CROSS JOIN series s ON s.target_id = t.id
+CROSS JOIN rollup_hour h ON h.target_id = s.target_id AND h.vantage_id = s.vantage_id AND h.hour >= ?2 AND h.hour < ?3
+JOIN vantage v ON v.id = s.vantage_id
+WHERE p.name = ?1 AND coalesce(v.role, '') <> 'control' GROUP BY v.id, place
+"""
+_UNCOUNTED_HOURS: Final = """
+SELECT v.name AS vantage, (d.hour - ?2) / ?4 AS place, 0, count(*),
+    sum(c.status IS NOT NULL AND c.status <> 'inconclusive'), sum(c.status IS 'accessible'), sum(c.status IS 'blocked'),
+    sum(c.status IS 'throttled'), sum(c.status IS 'withheld'), sum(c.status IS 'down'), sum(c.status IS 'inconclusive')
+FROM (SELECT d.hour, d.target_id, d.vantage_id FROM rollup_dirty d JOIN target t ON t.id = d.target_id
+    JOIN platform p ON p.id = t.platform_id WHERE p.name = ?1 AND d.hour >= ?2 AND d.hour < ?3 AND NOT EXISTS (
+        SELECT 1 FROM rollup_hour WHERE target_id = d.target_id AND vantage_id = d.vantage_id AND hour = d.hour)
+    ORDER BY d.hour DESC LIMIT 1000) d
+CROSS JOIN measurement m ON m.target_id = d.target_id AND m.vantage_id = d.vantage_id
+    AND m.started_at >= d.hour AND m.started_at < d.hour + 3600000
+JOIN vantage v ON v.id = d.vantage_id
+LEFT JOIN conclusion c ON c.id = (
+    SELECT conclusion_id FROM verdict WHERE measurement_id = m.id ORDER BY drawn_at DESC, rules_version DESC LIMIT 1)
+WHERE coalesce(v.role, '') <> 'control' GROUP BY v.id, place
 """
 
 
@@ -228,11 +253,39 @@ class DatedEdge(msgspec.Struct, frozen=True, kw_only=True):
 
     incident: str
     member: Member
+    edge: Edge
     network: str | None
     confirmed_at: datetime
     last_before_at: datetime | None
     first_after_at: datetime | None
     onset: Onset | None  # None: not dated yet
+
+
+class MeasuredFrom(msgspec.Struct, frozen=True, kw_only=True):
+    """A vantage from which a platform was ever measured, and the networks it was seen on."""
+
+    vantage: str
+    role: Role
+    country: str | None  # as configured, else as observed
+    is_imported: bool
+    targets: tuple[str, ...]
+    networks: tuple[NetworkIdentity, ...]  # none for imported measurements
+
+
+class Counted(NamedTuple):
+    """How many runs of a platform at a vantage there were in a stretch of time, and what they showed."""
+
+    vantage: str
+    start: datetime
+    expected: float
+    runs: int
+    kept: int
+    accessible: int
+    blocked: int
+    throttled: int
+    withheld: int
+    down: int
+    inconclusive: int
 
 
 Round = tuple[Measurement, Verdict]
@@ -286,6 +339,10 @@ class Reader(AbstractContextManager["Reader"]):
             for state in states
             if state is not None and not (state.is_imported and at and at - state.measured_at > _IMPORTED_SPEAKS_FOR)
         ]
+
+    def names(self, of: Literal["platform", "target", "vantage"]) -> frozenset[str]:
+        """Return every name that was ever stored, of what is no longer configured too."""
+        return frozenset(row["name"] for row in self._all(f"SELECT name FROM {of}"))  # noqa: S608 -- one of three words
 
     def history(
         self,
@@ -543,6 +600,7 @@ class Reader(AbstractContextManager["Reader"]):
             DatedEdge(
                 incident=row["incident_id"],
                 member=Member(row["target"], row["vantage"], row["asn"]),
+                edge=Edge.START if row["after"] == SeriesState.NOT_ACCESSIBLE else Edge.END,
                 network=row["network"],
                 confirmed_at=instant(row["at"]),
                 last_before_at=optional_instant(row["last_before_at"]),
@@ -550,8 +608,8 @@ class Reader(AbstractContextManager["Reader"]):
                 onset=None if row["computed_at"] is None else _onset(row),
             )
             for row in self._all(
-                "SELECT x.incident_id, x.at, x.last_before_at, x.first_after_at, t.name AS target, g.name AS vantage, "
-                "coalesce(n.asn, 0) AS asn, n.name AS network, o.* FROM transition x "
+                "SELECT x.incident_id, x.at, x.after, x.last_before_at, x.first_after_at, t.name AS target, "
+                "g.name AS vantage, coalesce(n.asn, 0) AS asn, n.name AS network, o.* FROM transition x "
                 "JOIN target t ON t.id = x.target_id JOIN vantage g ON g.id = x.vantage_id "
                 "JOIN network n ON n.id = x.network_id LEFT JOIN onset o ON o.transition_id = x.id AND o.computed_at = "
                 "(SELECT max(computed_at) FROM onset WHERE transition_id = x.id) "
@@ -559,6 +617,72 @@ class Reader(AbstractContextManager["Reader"]):
                 (_list(incidents),),
             )
         ]
+
+    def measured_from(self, platform: str) -> list[MeasuredFrom]:
+        """Return the vantages from which a platform was ever measured or judged, controls left out, by name."""
+        rows = self._all(
+            f"SELECT v.name AS vantage, v.role, v.country, {IMPORTED_KIND} AS is_imported, "  # noqa: S608 -- our own words
+            "json_group_array(DISTINCT t.name) AS targets, json_group_array(DISTINCT d.asn) AS numbers "
+            "FROM platform p JOIN target t ON t.platform_id = p.id JOIN series s ON s.target_id = t.id "
+            "JOIN vantage v ON v.id = s.vantage_id "
+            "LEFT JOIN detector d ON d.target_id = s.target_id AND d.vantage_id = s.vantage_id "
+            "WHERE p.name = ? AND coalesce(v.role, '') <> 'control' GROUP BY v.id ORDER BY v.name",
+            (platform,),
+        )
+        return [
+            MeasuredFrom(
+                vantage=row["vantage"],
+                role=Role(row["role"] or Role.TEST),
+                country=row["country"] or next((one.country for one in networks if one.country), None),
+                is_imported=bool(row["is_imported"]),
+                targets=tuple(sorted(msgspec.json.decode(row["targets"]))),
+                networks=networks,
+            )
+            for row in rows
+            for networks in [tuple(map(self._network, msgspec.json.decode(row["numbers"])))]
+        ]
+
+    def counted(self, platform: str, since: datetime, until: datetime, width: timedelta) -> list[Counted]:
+        """Return the counts of a platform added up over stretches from `since` on, by vantage and time.
+
+        Reads hourly counts; at most so many series and hours that are not counted yet are counted now, with no runs
+        expected. `since` and `width` are whole hours.
+        """
+        asked = (platform, milliseconds(since), milliseconds(until), width // timedelta(milliseconds=1))
+        found: dict[tuple[str, int], list[Any]] = {}
+        for query in (_COUNTED_HOURS, _UNCOUNTED_HOURS):
+            for row in self._all(query, asked):
+                known = found.setdefault((row["vantage"], row["place"]), [0] * (len(row) - 2))
+                known[:] = [sum(pair) for pair in zip(known, tuple(row)[2:], strict=True)]
+        return [Counted(vantage, since + place * width, *counts) for (vantage, place), counts in sorted(found.items())]
+
+    def network_from(self, vantage: str, target: str, at: datetime, until: datetime) -> int | None:
+        """Return the AS number of the first network seen in a stretch of time (0 if unknown), None if nothing ran."""
+        row = self._one(
+            "SELECT coalesce(n.asn, 0) AS asn FROM measurement m JOIN network n ON n.id = m.network_id "
+            "WHERE m.target_id = (SELECT id FROM target WHERE name = ?1) "
+            "AND m.vantage_id = (SELECT id FROM vantage WHERE name = ?2) AND m.started_at >= ?3 AND m.started_at < ?4 "
+            "ORDER BY m.started_at LIMIT 1",
+            (target, vantage, milliseconds(at), milliseconds(until)),
+        )
+        return None if row is None else row["asn"]
+
+    def urls(self, platform: str) -> list[str]:
+        """Return the URLs of a platform's targets, as configured last."""
+        rows = self._all(
+            "SELECT DISTINCT t.url FROM target t JOIN platform p ON p.id = t.platform_id "
+            "WHERE p.name = ? AND t.url IS NOT NULL ORDER BY t.url",
+            (platform,),
+        )
+        return [row["url"] for row in rows]
+
+    def _network(self, asn: int | None) -> NetworkIdentity:
+        row = self._one(
+            "SELECT asn, name AS network, country, resolver_asn FROM network WHERE coalesce(asn, 0) = ? "
+            "ORDER BY name IS NULL, id DESC LIMIT 1",
+            (asn or 0,),
+        )
+        return NetworkIdentity(asn=asn or None) if row is None else network_from(row)
 
     def silences(self, *, since: datetime | None = None) -> list[Silence]:
         """Return when countries were silent, newest first; those that are silent still in any case."""
@@ -598,14 +722,37 @@ class Reader(AbstractContextManager["Reader"]):
         )
         return [_incident(row) for row in rows]
 
+    def incident(self, incident: str) -> Incident | None:
+        """Return an incident by its id, or None."""
+        row = self._one("SELECT * FROM incident WHERE id = ?", (incident,))
+        return None if row is None else _incident(row)
+
+    def platforms(self) -> list[str]:
+        """Return every platform that was ever configured or imported, control sites among them."""
+        return [row["name"] for row in self._all("SELECT name FROM platform ORDER BY name")]
+
     def last_deep(self, target: str, vantage: str) -> Measurement | None:
-        """Return the newest deep measurement of a target at a vantage."""
+        """Return the newest deep measurement of a target at a vantage that was whole, and made over a line in order."""
         row = self._one(
-            f"SELECT {_MEASUREMENT_COLUMNS} WHERE t.name = ? AND g.name = ? AND m.is_deep "
+            f"SELECT {_MEASUREMENT_COLUMNS} WHERE t.name = ? AND g.name = ? AND m.is_deep AND NOT m.is_interrupted "  # noqa: S608 -- our own columns
+            "AND EXISTS (SELECT 1 FROM verdict v JOIN conclusion c ON c.id = v.conclusion_id WHERE "
+            "v.measurement_id = m.id AND c.vantage_state_before = 'online' AND c.vantage_state_after = 'online') "
             "ORDER BY m.started_at DESC, m.id DESC LIMIT 1",
             (target, vantage),
         )
         return None if row is None else self._stored(row).measurement
+
+    def last_clean(self, target: str, vantage: str, since: datetime) -> datetime | None:
+        """Return when the newest round since an instant began that was accessible and needed no isolating run."""
+        row = self._one(
+            "SELECT m.started_at FROM measurement m WHERE target_id = (SELECT id FROM target WHERE name = ?) "
+            "AND vantage_id = (SELECT id FROM vantage WHERE name = ?) AND m.started_at >= ? "
+            "AND EXISTS (SELECT 1 FROM verdict v JOIN conclusion c ON c.id = v.conclusion_id WHERE "
+            "v.measurement_id = m.id AND v.isolation_id IS NULL AND c.status = 'accessible') "
+            "ORDER BY m.started_at DESC LIMIT 1",
+            (target, vantage, milliseconds(since)),
+        )
+        return None if row is None else instant(row["started_at"])
 
     def known_addresses(self, target: str, since: datetime | None = None) -> frozenset[str]:
         """Return the addresses that proved over TLS to serve a name of the target, lately if `since` is given."""
@@ -792,6 +939,19 @@ class Reader(AbstractContextManager["Reader"]):
             "verdicts": verdicts,
             "evidence": [msgspec.to_builtins(one) for one in stored.evidence],
         }
+
+    def ask(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Return the rows of a query of another module of the store (`outbox_reader`)."""
+        return self._all(sql, parameters)
+
+    def conclusions(self, measurements: Sequence[int]) -> dict[int, Verdict]:
+        """Return the verdicts that count today on measurements, by their ids."""
+        rows = self._all(
+            f"SELECT m.id, {_CONCLUSION_COLUMNS}, 0 AS rules_version FROM measurement m {_CURRENT_CONCLUSION} "  # noqa: S608 -- our own columns
+            "WHERE m.id IN (SELECT value FROM json_each(?))",
+            (msgspec.json.encode(list(measurements)).decode(),),
+        )
+        return {row["id"]: _verdict(row) for row in rows}
 
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         with self._lock:

@@ -3,7 +3,7 @@
 import hashlib
 import sqlite3
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Final, TypeVar
 
@@ -11,9 +11,10 @@ import msgspec
 
 from monitor.events.annotation import Calendar
 from monitor.model.aggregation import OoniCount
+from monitor.model.alert import Notice
 from monitor.model.fingerprint import FingerprintSet
 from monitor.model.measurement import Evidence, Measurement
-from monitor.model.observation import TlsObservation
+from monitor.model.observation import Purpose, TlsObservation
 from monitor.model.onset import Onset
 from monitor.model.outcome import AffectedNetwork, Imported, Incident, IncidentUpdate, Outcome, Redrawn, Silence
 from monitor.model.place import Place
@@ -21,6 +22,7 @@ from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageInfo
 from monitor.model.verdict import DetectorState, Status, Transition, Verdict
 from monitor.store.event_recorder import record_calendar
+from monitor.store.outbox import post
 from monitor.store.rows import (
     MAX_ID,
     MAX_OBSERVATIONS,
@@ -42,6 +44,7 @@ EVIDENCE_BYTES: Final = 256 * 1024
 # Raw material of late replies is linked after that of the observation itself.
 LATE_REPLY_ORDINAL: Final = 1000
 _CHECK_OBSERVATIONS: Final = 100
+_OF_THE_TARGET: Final = frozenset({Purpose.PATH, Purpose.ADDRESS_CHECK})
 _REMEMBERED: Final = 16_384
 
 _INSERT_OBSERVATION: Final = (
@@ -90,8 +93,11 @@ class Recorder:
         ):  # fmt: skip
             remembered.clear()
 
-    def outcome(self, outcome: Outcome, at: datetime) -> None:
-        """Write one run and all that was concluded from it, `at` being when; one that is there already stays."""
+    def outcome(self, outcome: Outcome, at: datetime, notices: Iterable[Notice] = ()) -> None:
+        """Write one run, all that was concluded from it, and who is told; one that is there already stays.
+
+        `at` is when the conclusions were drawn.
+        """
         measurement = outcome.recording.measurement
         if not 0 < measurement.id <= MAX_ID or len(measurement.observations) > MAX_OBSERVATIONS:
             raise ValueError(f"measurement {measurement.id} is beyond the bounds of a row")
@@ -107,7 +113,7 @@ class Recorder:
         self._observations(measurement.id, rows, [id_ for id_, _ in facts])
         self._evidence(outcome, kept, started)
         if outcome.imported is None:
-            self._prove(stored, target, started)
+            self._prove(stored, outcome.verdict, target, started)
         else:
             self._imported(outcome.imported, measurement.id, at)
         self._served_from(outcome.served_from, (target, vantage), started)
@@ -120,7 +126,7 @@ class Recorder:
         if outcome.is_aside:
             self._db.execute("INSERT INTO aside (measurement_id) VALUES (?)", (measurement.id,))
         if outcome.incident is not None:
-            self.incident(outcome.incident, outcome.updates)
+            self.incident(outcome.incident, outcome.updates, notices)
         if outcome.transition is not None:
             self._transition(outcome.transition, outcome, network)
 
@@ -257,8 +263,12 @@ class Recorder:
             (milliseconds(at), digest),
         )
 
-    def incident(self, incident: Incident, updates: Iterable[IncidentUpdate]) -> None:
-        """Write an incident as it is now, and what happened to it."""
+    def outbox(self, write: Callable[[sqlite3.Connection], None]) -> None:
+        """Write to the outbox (`monitor.store.outbox`)."""
+        write(self._db)
+
+    def incident(self, incident: Incident, updates: Iterable[IncidentUpdate], notices: Iterable[Notice] = ()) -> None:
+        """Write an incident as it is now, what happened to it, and who is told."""
         self._db.execute(
             "INSERT INTO incident (id, platform, country, status, opened_at, started_after, started_before, closed_at, "
             "mechanisms, members, all_members, networks, measured_networks, quorum_at, sequence) "
@@ -304,6 +314,7 @@ class Recorder:
                 for one in updates
             ),
         )
+        post(self._db, notices)
 
     def onset(self, transition_id: int, onset: Onset) -> None:
         """Write when a confirmed change happened, as far as is known now."""
@@ -326,8 +337,8 @@ class Recorder:
             ),
         )
 
-    def silence(self, silence: Silence) -> None:
-        """Write that a country fell silent, or that it is heard again."""
+    def silence(self, silence: Silence, notices: Iterable[Notice] = ()) -> None:
+        """Write that a country fell silent, or that it is heard again, and who is told."""
         self._db.execute(
             "INSERT INTO silence (country, started_at, ended_at, vantages, networks) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT DO UPDATE SET ended_at = excluded.ended_at",
@@ -339,6 +350,7 @@ class Recorder:
                 text(silence.networks),
             ),
         )
+        post(self._db, notices)
 
     def calendar(self, calendar: Calendar, at: datetime) -> None:
         """Bring the regulatory events up to date."""
@@ -510,11 +522,17 @@ class Recorder:
                 (*series, started - started % DAY_MILLISECONDS, place.country, place.asn, started),
             )
 
-    def _prove(self, stored: Measurement, target: int, started: int) -> None:
-        """Remember the addresses that proved over TLS whose they are, to the hour."""
+    def _prove(self, stored: Measurement, verdict: Verdict | None, target: int, started: int) -> None:
+        """Remember the addresses that proved over TLS whose they are, to the hour: the target's, and no stranger's.
+
+        Where a redirect led is the target's only if that was the way to it, or a control went it.
+        """
         hour = started // HOUR_MILLISECONDS
+        leads_home = verdict is None or verdict.status is Status.ACCESSIBLE
         for observation in stored.observations:
             if not isinstance(observation, TlsObservation) or not observation.verified or not observation.server_name:
+                continue
+            if observation.purpose not in _OF_THE_TARGET or (observation.hop and not leads_home):
                 continue
             key = (target, observation.server_name, observation.address)
             if self._proved.get(key, -1) < hour:
@@ -636,11 +654,11 @@ class Recorder:
         return None if found is None else str(found[0])
 
     def _detector(self, key: tuple[int, int, int], detector: DetectorState, started: int) -> None:
+        # In the order in which rounds were judged, whatever the clock said: it may have been set back in between.
         self._db.execute(
             "INSERT INTO detector (target_id, vantage_id, asn, updated_at, state, score, detail) "
             "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET updated_at = excluded.updated_at, "
-            "state = excluded.state, score = excluded.score, detail = excluded.detail "
-            "WHERE excluded.updated_at >= updated_at",
+            "state = excluded.state, score = excluded.score, detail = excluded.detail",
             (*key, started, detector.state, detector.score, text(detector)),
         )
 

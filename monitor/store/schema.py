@@ -157,6 +157,12 @@ def m0050_detection(database: Any) -> None:
         _run(database, _MEMBERS_ON_NETWORKS.format(column=column))
 
 
+@MIGRATIONS()
+def m0060_outbox(database: Any) -> None:
+    """Give alerts a subject, messages what their route wants, each attempt a row, and people a way to mute."""
+    _run(database, _OUTBOX)
+
+
 _RECORD: Final = """
 CREATE TABLE platform (
     id INTEGER PRIMARY KEY,
@@ -599,6 +605,45 @@ CREATE TABLE silence (
     networks TEXT NOT NULL,
     PRIMARY KEY (country, started_at)
 ) STRICT, WITHOUT ROWID;
+"""
+
+_OUTBOX: Final = """
+ALTER TABLE alert ADD COLUMN subject TEXT NOT NULL DEFAULT '';
+CREATE UNIQUE INDEX alert_name ON alert (subject, kind, sequence);
+CREATE INDEX alert_created ON alert (created_at);
+ALTER TABLE delivery ADD COLUMN route TEXT NOT NULL DEFAULT '';
+ALTER TABLE delivery ADD COLUMN language TEXT NOT NULL DEFAULT 'en';
+ALTER TABLE delivery ADD COLUMN form TEXT NOT NULL DEFAULT 'long';
+ALTER TABLE delivery ADD COLUMN delay_seconds REAL NOT NULL DEFAULT 0;
+-- the message that it is sent with: what was sent together once is sent together again, under the same key
+ALTER TABLE delivery ADD COLUMN parcel INTEGER;
+CREATE INDEX delivery_alert ON delivery (alert_id);
+CREATE INDEX delivery_waiting ON delivery (channel, alert_id) WHERE state = 'pending';
+CREATE INDEX delivery_dead ON delivery (channel) WHERE state = 'dead';
+CREATE INDEX delivery_sent ON delivery (channel, sent_at) WHERE sent_at IS NOT NULL;
+CREATE TABLE delivery_attempt (
+    parcel INTEGER NOT NULL REFERENCES delivery(id),
+    number INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    elapsed_microseconds INTEGER NOT NULL,
+    result TEXT NOT NULL,
+    code INTEGER,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (parcel, number)
+) STRICT, WITHOUT ROWID;
+-- what a person asked to be silent about; lists are JSON, and an empty one means any
+CREATE TABLE mute (
+    id INTEGER PRIMARY KEY,
+    author TEXT NOT NULL,
+    why TEXT NOT NULL,
+    from_at INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    platforms TEXT NOT NULL,
+    countries TEXT NOT NULL,
+    vantages TEXT NOT NULL,
+    channels TEXT NOT NULL,
+    subjects TEXT NOT NULL
+) STRICT;
 """
 
 # Members become series on one network: that of their latest transition inside the incident; 0 if it is not known.

@@ -23,6 +23,7 @@ import msgspec
 from monitor.config.schema import Retention
 from monitor.events.annotation import Calendar
 from monitor.model.aggregation import OoniCount
+from monitor.model.alert import Attempt, Mute, Notice, Shift
 from monitor.model.fingerprint import FingerprintSet
 from monitor.model.onset import Onset
 from monitor.model.outcome import Incident, IncidentUpdate, Outcome, Redrawn, Silence
@@ -30,6 +31,7 @@ from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.vantage import VantageCheck, VantageInfo
 from monitor.model.verdict import Status
+from monitor.store import outbox
 from monitor.store.connection import connect_writer, trouble
 from monitor.store.recorder import Recorder
 from monitor.store.schema import prepare
@@ -139,14 +141,14 @@ class Store:
         store._thread.start()
         return store
 
-    def record(self, outcome: Outcome) -> "Future[bool]":
-        """Queue a run and everything concluded from it, to be written as a whole."""
+    def record(self, outcome: Outcome, notices: Sequence[Notice] = ()) -> "Future[bool]":
+        """Queue a run, everything concluded from it and who is told, to be written as a whole."""
         at = self._clock.now()
         with self._changed:
             if self._error is not None:
                 outcome = self._without_spare_evidence(outcome)
         size = sum(len(evidence.content) for evidence in outcome.recording.evidence)
-        return self._queue(lambda recorder: recorder.outcome(outcome, at), is_run=True, evidence_bytes=size)
+        return self._queue(lambda recorder: recorder.outcome(outcome, at, notices), is_run=True, evidence_bytes=size)
 
     def record_imported(self, outcome: Outcome, target: Target, vantage: VantageInfo) -> "Future[bool]":
         """Queue a measurement that somebody else made; `vantage` stands for the network it was made on."""
@@ -168,17 +170,46 @@ class Store:
         at = self._clock.now()
         return self._queue(lambda recorder: recorder.redrawn(redrawn, at), is_run=True)
 
-    def record_incident(self, incident: Incident, updates: Sequence[IncidentUpdate]) -> "Future[bool]":
-        """Queue an incident as it is now, and what happened to it, changed by something else than a run."""
-        return self._queue(lambda recorder: recorder.incident(incident, updates), is_run=False)
+    def record_incident(
+        self, incident: Incident, updates: Sequence[IncidentUpdate], notices: Sequence[Notice] = ()
+    ) -> "Future[bool]":
+        """Queue an incident as it is now, what happened to it by something else than a run, and who is told."""
+        return self._queue(lambda recorder: recorder.incident(incident, updates, notices), is_run=False)
 
     def record_onset(self, transition_id: int, onset: Onset) -> "Future[bool]":
         """Queue when a confirmed change happened, as far as is known now."""
         return self._queue(lambda recorder: recorder.onset(transition_id, onset), is_run=False)
 
-    def record_silence(self, silence: Silence) -> "Future[bool]":
-        """Queue that a country fell silent, or that it is heard again."""
-        return self._queue(lambda recorder: recorder.silence(silence), is_run=False)
+    def record_silence(self, silence: Silence, notices: Sequence[Notice] = ()) -> "Future[bool]":
+        """Queue that a country fell silent, or that it is heard again, and who is told."""
+        return self._queue(lambda recorder: recorder.silence(silence, notices), is_run=False)
+
+    def post(self, notices: Sequence[Notice]) -> "Future[bool]":
+        """Queue alerts with their messages."""
+        return self._outbox(lambda db: outbox.post(db, notices))
+
+    def shift(self, shifts: Sequence[Shift]) -> "Future[bool]":
+        """Queue that messages wait, or are not sent."""
+        return self._outbox(lambda db: outbox.shift(db, shifts))
+
+    def claim(self, parcel: Sequence[int], until: datetime) -> "Future[bool]":
+        """Queue that messages are about to be sent together; False if another process holds them."""
+        return self._outbox(lambda db: outbox.claim(db, parcel, self._clock.now(), until))
+
+    def attempted(self, attempt: Attempt) -> "Future[bool]":
+        """Queue what an attempt to send came to."""
+        return self._outbox(lambda db: outbox.attempted(db, attempt))
+
+    def mute(self, asked: Mute) -> "Future[bool]":
+        """Queue what a person asked to be silent about."""
+        return self._outbox(lambda db: outbox.mute(db, asked))
+
+    def unmute(self, mute_id: int, at: datetime) -> "Future[bool]":
+        """Queue that a mute ends before its time."""
+        return self._outbox(lambda db: outbox.unmute(db, mute_id, at))
+
+    def _outbox(self, write: Callable[[sqlite3.Connection], None]) -> "Future[bool]":
+        return self._queue(lambda recorder: recorder.outbox(write), is_run=False)
 
     def record_check(self, check: VantageCheck) -> "Future[bool]":
         """Queue a round of sanity checks."""

@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import socket
 import ssl
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -49,11 +50,13 @@ class AgentVantage:
         """Have the agent measure; the recording comes back under this vantage's name and an id of ours."""
         request = msgspec.structs.replace(request, resolvers=self._options.resolvers)
         async with self._slots:
+            asked_at = self._clock.now()
             recording = await self._ask("/v1/measure", msgspec.json.encode(request), Recording)
         measurement = msgspec.structs.replace(
             recording.measurement,
             id=self._new_id(self._clock.now()),  # by our clock: ids keep their order whatever the agent believes
             vantage=self.info.name,
+            started_at=self._between(asked_at, recording.measurement.started_at),
             target=request.target.name,
             url=request.target.url,
         )
@@ -61,8 +64,21 @@ class AgentVantage:
 
     async def check(self) -> VantageCheck:
         """Have the agent run its own sanity checks."""
+        asked_at = self._clock.now()
         check = await self._ask("/v1/check", b"{}", VantageCheck)
-        return msgspec.structs.replace(check, vantage=self.info.name)
+        # No reason is taken from there: the far side may say anything.
+        return msgspec.structs.replace(
+            check, vantage=self.info.name, started_at=self._between(asked_at, check.started_at), reason=None
+        )
+
+    def _between(self, asked_at: datetime, told: datetime) -> datetime:
+        """Return when the agent began, no earlier than asked and no later than now.
+
+        A wrong clock there must not make what it saw the latest for years, or the oldest.
+        """
+        now = self._clock.now()
+        told = told.replace(tzinfo=UTC) if told.tzinfo is None else told
+        return max(asked_at, min(told, now))
 
     async def close(self) -> None:
         """Close the connections to the agent."""

@@ -9,10 +9,20 @@ from starlette.responses import Response
 
 from monitor.detect.rollup import PlatformVerdict
 from monitor.model.aggregation import OoniCount
+from monitor.model.alert import DeliveryState
 from monitor.store.incident_detail import IncidentDetail
+from monitor.store.outbox_reader import AlertRecord
 from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.web.route import Parameter, Route
-from monitor.web.services import CountsQuery, DaemonStatus, HistoryQuery, IncidentQuery, Services, TargetState
+from monitor.web.services import (
+    AlertQuery,
+    CountsQuery,
+    DaemonStatus,
+    HistoryQuery,
+    IncidentQuery,
+    Services,
+    TargetState,
+)
 
 MOST_ITEMS: Final = 1000
 _FEW_ITEMS: Final = 100
@@ -53,6 +63,12 @@ class Incidents(msgspec.Struct, frozen=True):
     """Answer of /api/v1/incidents, newest first."""
 
     incidents: tuple[IncidentDetail, ...]
+
+
+class Alerts(msgspec.Struct, frozen=True):
+    """Answer of /api/v1/alerts, newest first."""
+
+    alerts: tuple[AlertRecord, ...]
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -161,6 +177,20 @@ async def incidents(services: Services, request: Request) -> Response:
     return answer(Incidents(tuple(await services.incidents(wanted))))
 
 
+async def alerts(services: Services, request: Request) -> Response:
+    """Return alerts with their messages, of one incident, channel or state if the query names it."""
+    state = request.query_params.get("state")
+    if state and state not in set(DeliveryState):
+        raise BadQueryError(f"state: must be one of {', '.join(DeliveryState)}")
+    wanted = AlertQuery(
+        incident=request.query_params.get("incident"),
+        channel=request.query_params.get("channel"),
+        state=state,
+        limit=limit_of(request),
+    )
+    return answer(Alerts(tuple(await services.alerts(wanted))))
+
+
 async def bad_query(_: Request, error: Exception) -> Response:
     """Answer a `BadQueryError`."""
     return answer(Problem(str(error)), 400)
@@ -262,5 +292,17 @@ ROUTES: Final = (
             LIMIT,
         ),
         answer=Incidents,
+    ),
+    Route(
+        "/api/v1/alerts",
+        alerts,
+        "Alerts with their messages and every attempt to send them, newest first",
+        parameters=(
+            Parameter("incident", "only about this incident", _TEXT),
+            Parameter("channel", "only with a message for this channel", _TEXT),
+            Parameter("state", "only with a message in this state", {"type": "string", "enum": list(DeliveryState)}),
+            LIMIT,
+        ),
+        answer=Alerts,
     ),
 )

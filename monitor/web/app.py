@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route as StarletteRoute
 
 from monitor.exporter.exposition import format_for
-from monitor.web import api, events_api, openapi, page, probe
+from monitor.web import api, events_api, openapi, page, probe, report
 from monitor.web.guard import Guard
 from monitor.web.route import Handler, Route
 from monitor.web.services import Services
@@ -47,6 +47,7 @@ async def describe(services: Services, _: Request) -> Response:
 
 ROUTES: Final = (
     page.ROUTE,
+    report.ROUTE,
     Route("/metrics", metrics, "Every metric, for Prometheus", is_public=True),
     Route("/-/healthy", healthy, "200 while the process lives", is_public=True),
     Route("/-/ready", ready, "200 while the daemon does its work, 503 otherwise", is_public=True),

@@ -98,6 +98,7 @@ def render(
             places=places_text,
             events=latest_events(calendar, names, _countries(status), status.now),
             due=pending_deadlines(calendar, names, _countries(status), status.now),
+            names=names,
             titles={name: event.name for name, event in calendar.events.items()},
             platform_names=lambda ids: ", ".join(names[one] for one in ids if one in names) or "no single platform",
             ago=lambda at: duration_text(status.now - at),

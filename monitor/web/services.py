@@ -18,6 +18,7 @@ from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageState
 from monitor.model.verdict import Confidence, Reason, Status, Verdict
 from monitor.store.incident_detail import IncidentDetail
+from monitor.store.outbox_reader import AlertRecord
 from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.store.store import StoreHealth
 
@@ -53,11 +54,13 @@ class VantageHealth(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: str
     role: Role
-    country: str | None = None
+    country: str | None = None  # claimed by the configuration
     network: NetworkIdentity = NetworkIdentity()
+    as_claimed: dict[str, bool] = {}  # `country` and `asn`, where both the claim and what is seen are known
     state: VantageState | None = None
     checked_at: datetime | None = None  # UTC
     notes: tuple[str, ...] = ()
+    reason: str | None = None  # why it cannot be used at all, as in verdicts
 
 
 class DaemonStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +129,15 @@ class IncidentQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 100
 
 
+class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which alerts are wanted, newest first."""
+
+    incident: str | None = None
+    channel: str | None = None
+    state: str | None = None  # of a message
+    limit: int = 100
+
+
 class Services(Protocol):
     """The daemon, as far as HTTP may reach it. Nothing here blocks the event loop."""
 
@@ -188,6 +200,14 @@ class Services(Protocol):
 
     async def incidents(self, query: IncidentQuery) -> Sequence[IncidentDetail]:
         """Return incidents with their details, newest first."""
+        ...
+
+    async def report(self, incident: str) -> str | None:
+        """Return the report of an incident as a page, at most a minute old; None if there is no such incident."""
+        ...
+
+    async def alerts(self, query: AlertQuery) -> Sequence[AlertRecord]:
+        """Return alerts with their messages and attempts, newest first."""
         ...
 
     async def reload(self) -> tuple[bool, str]:

@@ -20,7 +20,7 @@ defaults:
   interval: {interval}
   jitter: 10%
   allow_fast_interval: true
-  timeouts: {{dns: {step}, tcp: {step}, tls: {step}, http: {step}, total: {total}}}
+  timeouts: {{dns: {step}, tcp: {step}, tls: {step}, http: {step}, quic: {step}, total: {total}}}
 network: {{allowed_bogons: [127.0.0.0/8]}}
 tls: {{ca_file: {ca_file}}}
 sanity: {{enabled: false, whoami: null}}
@@ -129,7 +129,7 @@ def daemon(world: World, plan: Plan, name: str) -> Iterator[Daemon]:
     lines = [
         CONFIGURATION.format(
             interval=plan.interval_seconds,
-            step=min(10.0, plan.interval_seconds),
+            step=min(10.0, plan.interval_seconds / 2),
             total=min(45.0, plan.interval_seconds),
             ca_file=world.ca_file,
             zone=ZONE,

@@ -492,6 +492,11 @@ def _() -> tuple[Scene, Context]:
     return Scene(HTTPS), msgspec.structs.replace(READY, fault=Reason.VANTAGE_OFFLINE)
 
 
+@story("proxy-failed-and-offline-for-it", "proxy_failed", "inconclusive", reason="proxy_failed")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTPS), msgspec.structs.replace(READY, state_before=VantageState.OFFLINE, fault=Reason.PROXY_FAILED)
+
+
 @story("proxy-failed", "proxy_failed", "inconclusive", reason="proxy_failed")
 def _() -> tuple[Scene, Context]:
     return Scene(HTTPS), msgspec.structs.replace(READY, fault=Reason.PROXY_FAILED)
@@ -569,6 +574,15 @@ def _() -> tuple[Scene, Context]:
 def _() -> tuple[Scene, Context]:
     here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN)
     here.tls(ORIGIN, EXAMPLE, "ssl_unknown_authority", leaf="forged", covers=True)
+    return here, judged_with(control_https())
+
+
+@story(
+    "good-certificate-of-another-name", "certificate_substituted", "blocked", "likely", "tls.certificate_substituted"
+)
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN)
+    here.tls(ORIGIN, EXAMPLE, "ssl_invalid_hostname", leaf="of-the-node", covers=False)
     return here, judged_with(control_https())
 
 
@@ -1407,6 +1421,15 @@ def _() -> tuple[Scene, Context]:
     earlier = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="generic_timeout_error")
     earlier.at(Purpose.RETRY).tcp(ORIGIN, failure="generic_timeout_error")
     here = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE).tcp(OTHER_NODE, failure="generic_timeout_error")
+    there = control_https().at(Purpose.CONTROL_CHECK).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE)
+    return here, judged_with(there, isolation=earlier.done(is_deep=True), has_retries=True)
+
+
+@story("address-that-still-worked-at-the-deep-run", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    earlier = reset_in_tls().at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    earlier.at(Purpose.OTHER_ADDRESS).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE)
+    here = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE, "connection_reset")
     there = control_https().at(Purpose.CONTROL_CHECK).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE)
     return here, judged_with(there, isolation=earlier.done(is_deep=True), has_retries=True)
 

@@ -25,6 +25,7 @@ from tests.classify.stories import (
     control_https,
     judged_with,
     reset_in_tls,
+    sni_filtered,
 )
 
 
@@ -112,6 +113,27 @@ def test_another_symptom_is_isolated_anew() -> None:
 def test_symptom_that_went_away_when_tried_again_is_isolated_anew() -> None:
     earlier = reset_in_tls().at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE).done(is_deep=True)
     assert is_unexpected(reset_in_tls().done(), judged_with(isolation=earlier))
+
+
+def test_an_address_that_worked_when_another_was_looked_into_is_isolated_when_it_fails_too() -> None:
+    earlier = reset_in_tls().at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+    earlier.at(Purpose.OTHER_ADDRESS).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE)
+    here = Scene(HTTPS).dns(EXAMPLE, OTHER_NODE).tcp(OTHER_NODE).tls(OTHER_NODE, EXAMPLE, "connection_reset")
+    assert is_unexpected(here.done(), judged_with(isolation=earlier.done(is_deep=True)))
+
+
+def led_to(host: str) -> Scene:
+    onward = (("location", f"https://{host}/"),)
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE)
+    here.http(HTTPS, ORIGIN, 302, headers=onward, location=f"https://{host}/")
+    return here.hop(1).dns(host, OTHER_NODE).tcp(OTHER_NODE).tls(OTHER_NODE, host, "connection_reset")
+
+
+def test_a_name_that_was_shown_to_be_filtered_says_nothing_of_another_that_a_redirect_leads_to() -> None:
+    earlier = sni_filtered(led_to("a.example.com"), "connection_reset", "a.example.com", OTHER_NODE)
+    context = judged_with(isolation=earlier.done(is_deep=True))
+    assert not is_unexpected(led_to("a.example.com").done(), context)
+    assert is_unexpected(led_to("b.example.com").done(), context)
 
 
 def test_symptom_is_the_same_for_another_address_and_a_later_timeout() -> None:

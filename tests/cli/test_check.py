@@ -19,8 +19,8 @@ def test_sound_file_is_summed_up(tmp_path: Path) -> None:
     ran = monitor("check", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert (
-        "1 platforms with 1 targets, 0 control sites, 1 vantages of which 0 control, 20 fingerprints of block pages."
-        in ran.stdout
+        "Platforms 1, targets 1, control sites 0; vantages 1, of them controls 0; fingerprints of block pages 20, "
+        "regulatory events 74." in ran.stdout
     )
     assert "MB per day" in ran.stdout
     assert "an address block cannot be told from an outage" in ran.stdout
@@ -59,7 +59,7 @@ def test_problems_are_available_as_json(tmp_path: Path) -> None:
         "file": "probes.yaml",
         "line": 1,
         "key": "",
-        "message": "cannot be read: No such file or directory",
+        "message": "cannot be read: No such file or directory; `monitor init` writes one, -c FILE names another",
     }
 
 

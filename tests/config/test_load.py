@@ -78,7 +78,7 @@ defaults.allow_fast_interval: true is for lines of your own
 probes.yaml:4: defaults.jitter: must be a share such as 10% or 0.1, not '120%'
 probes.yaml:5: defaults.timeout: unknown key; did you mean 'timeouts'?
 probes.yaml:7: storage.path: environment variable 'NOWHERE' is not set
-probes.yaml:9: vantages.here.kind: unknown kind 'dirct'; known: agent, direct
+probes.yaml:9: vantages.here.kind: unknown kind 'dirct'; known: agent, direct, http_connect, socks5, ssh
 probes.yaml:10: vantages.there.resolvers.1: must be system, udp://ADDRESS, tcp://ADDRESS, \
 tls://HOST[@ADDRESS] or https://HOST/PATH[@ADDRESS], not 'dns://9.9.9.9'
 probes.yaml:14: platforms.x.targets.x-home: must not hold a user name or password, not 'https://<secret>@x.com/'
@@ -99,6 +99,10 @@ def target(keys: str) -> str:
 
 def agent(keys: str) -> str:
     return f"{PLATFORMS}vantages:\n  here: {{kind: direct}}\n  there:\n    kind: agent\n    role: control\n    {keys}\n"
+
+
+def socks(keys: str) -> str:
+    return f"{PLATFORMS}vantages:\n  here: {{kind: direct}}\n  there: {{kind: socks5, server: 'a:1', {keys}}}\n"
 
 
 FINGERPRINT = "ab" * 32
@@ -124,6 +128,14 @@ FINGERPRINT = "ab" * 32
         (VANTAGES + "platforms: {x: {targets: {x-home: https://0x7f.1/}}}\n", "must be a web address"),
         (VANTAGES + "platforms: {x: {targets: {x-home: https://x.com:99999/}}}\n", "must be a web address"),
         (VANTAGES + "platforms: {x: {targets: {a: https://x.com/, b: https://X.com.:443}}}\n", "b.url: a already"),
+        (socks("resolvers: system"), ":4: vantages.there.resolvers.0: must be tcp://ADDRESS, tls://HOST@ADDRESS or"),
+        (socks("resolvers: 'udp://9.9.9.9'"), "must be tcp://ADDRESS, tls://HOST@ADDRESS or https://HOST/PATH@ADDRESS"),
+        (socks("resolvers: 'tls://dns.quad9.net'"), "must be tcp://ADDRESS, tls://HOST@ADDRESS or https://HOST"),
+        (socks("server: nowhere"), ":4: vantages.there.server: this key stands in line 4 already"),
+        (socks("username: me"), ":4: vantages.there: username and password (or password_file) go together"),
+        (socks("username: me, password: hunter2"), "vantages.there.password: must not be written into the file"),
+        (socks(f"fingerprint: {'ab' * 32}"), ":4: vantages.there: a fingerprint needs tls: true"),
+        (SOUND.replace("kind: direct", "kind: direct, netns: a/b"), ":2: vantages.here.netns: holds characters"),
         (target("interval: soon"), ":7: platforms.x.targets.x-home.interval: must be a length of time such as"),
         (target("interval: 1m"), ":7: platforms.x.targets.x-home.interval: 1m is below the polite floor of 5m"),
         (target("expect: {status: 42}"), "x-home.expect.status: must be greater than"),
@@ -165,7 +177,7 @@ FINGERPRINT = "ab" * 32
         (SOUND + "detection: {clearing_interval: 5s}\n", ":7: detection.clearing_interval: 5s is below the polite"),
         (SOUND + "detection: {reprobes: 9}\n", ":7: detection.reprobes: must be less than or equal to 5, not '9'"),
         (SOUND + "data: {monthly_mb: 0}\n", ":7: data.monthly_mb: must be greater than 0, not '0'"),
-        (PLATFORMS + "vantages: {here: {}}\n", ":2: vantages.here.kind: missing; known: agent, direct"),
+        (PLATFORMS + "vantages: {here: {}}\n", ":2: vantages.here.kind: missing; known: agent, direct, "),
         (PLATFORMS + "vantages: {here: {kind: direct, country: pk}}\n", "country: must be two capital"),
         (PLATFORMS + "vantages: {here: {kind: direct, url: 'http://a/'}}\n", ":2: vantages.here.url: unknown key;"),
         (PLATFORMS + "vantages: {here: {kind: direct, source_address: a}}\n", "must be an IPv4 or IPv6 address"),

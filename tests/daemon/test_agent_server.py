@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -24,14 +25,15 @@ from monitor.lab import Lab
 from monitor.model.identifier import MeasurementIds
 from monitor.model.measurement import FollowUp, Limits, Recording, Request, RunContext
 from monitor.model.observation import Purpose
-from monitor.model.seams import VantageError
+from monitor.model.seams import Clock, VantageError
 from monitor.model.target import Target
-from monitor.model.vantage import VantageState
+from monitor.model.vantage import VantageCheck, VantageState
 from monitor.network.certificates import TrustStore
 from monitor.network.clock import SystemClock
 from monitor.vantages._parts import Parts
 from monitor.vantages.agent import AgentVantage, build, pinned_context
 from tests.scenarios.running import MONITOR, ROOT, line_with, running
+from tests.store.samples import FixedClock
 
 TOKEN = "a token of more than sixteen characters"  # noqa: S105 - of a test
 PUBLIC = Target(name="t", platform="p", url="https://192.0.2.1/")
@@ -54,8 +56,8 @@ class Agent:
         with self.client() as client:
             return client.post("/v1/measure", content=msgspec.json.encode(request))
 
-    def vantage(self, *, fingerprint: str = "", token: str = TOKEN) -> AgentVantage:
-        return vantage(self.url, fingerprint or self.fingerprint, token)
+    def vantage(self, *, fingerprint: str = "", token: str = TOKEN, clock: Clock | None = None) -> AgentVantage:
+        return vantage(self.url, fingerprint or self.fingerprint, token, clock)
 
 
 @contextlib.contextmanager
@@ -76,13 +78,13 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
         yield agent
 
 
-def vantage(url: str, fingerprint: str, token: str = TOKEN) -> AgentVantage:
+def vantage(url: str, fingerprint: str, token: str = TOKEN, clock: Clock | None = None) -> AgentVantage:
     options = AgentOptions.model_validate(
         {"kind": "agent", "url": url, "token": Referenced(token), "fingerprint": fingerprint or None}
     )
     context = RunContext(software="test", config_digest="", ca_digest="", hello_profile="")
     parts = Parts(
-        clock=SystemClock(), trust=TrustStore.load(None, {}), ids=MeasurementIds(), context=lambda: context,
+        clock=clock or SystemClock(), trust=TrustStore.load(None, {}), ids=MeasurementIds(), context=lambda: context,
         sanity=SanityConfig(enabled=False), limits=Limits(), allowed_bogons=(), cleartext_user_agent="",
         geo_database=None,
     )  # fmt: skip
@@ -111,15 +113,25 @@ def test_who_has_token_and_fingerprint_gets_a_measurement(tmp_path: Path) -> Non
         assert getattr(observation, "addresses", None) == (lab.address("site.lab.test"),)
 
 
+def test_an_agent_cannot_measure_in_the_past_or_in_the_future(agent: Agent) -> None:
+    ours = FixedClock()  # days before the agent's
+    elsewhere = agent.vantage(clock=ours)
+    assert asked(elsewhere, Request(target=PUBLIC)).measurement.started_at == ours.at
+    ours.at += timedelta(days=365)
+    assert asked(elsewhere, Request(target=PUBLIC)).measurement.started_at == ours.at
+
+
 def test_an_agent_whose_line_is_not_checked_says_online(agent: Agent) -> None:
-    async def check() -> VantageState:
-        elsewhere = agent.vantage()
+    async def check() -> VantageCheck:
+        elsewhere = agent.vantage(clock=FixedClock())
         try:
-            return (await elsewhere.check()).state
+            return await elsewhere.check()
         finally:
             await elsewhere.close()
 
-    assert asyncio.run(check()) is VantageState.ONLINE
+    found = asyncio.run(check())
+    assert found.state is VantageState.ONLINE
+    assert found.started_at == FixedClock().at
 
 
 @pytest.mark.parametrize("path", ["/v1/measure", "/v1/check"])

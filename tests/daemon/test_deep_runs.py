@@ -1,6 +1,7 @@
 """What the pipeline does around a deep run: waits for residual blocking to pass, bounds number and traffic."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -15,7 +16,8 @@ from monitor.model.observation import Purpose
 from monitor.model.outcome import Outcome
 from monitor.model.seams import Clock, Vantage
 from monitor.model.target import Target
-from monitor.model.vantage import VantageCheck, VantageInfo, VantageState
+from monitor.model.vantage import Role, VantageCheck, VantageInfo, VantageState
+from monitor.model.verdict import Reason, Status
 from tests.classify.scene import HARMLESS, Scene
 from tests.classify.stories import DOH, EXAMPLE, HTTPS, ORIGIN, STRANGER
 from tests.fakes.jumping_loop import LoopClock, on_jumping_time
@@ -102,13 +104,21 @@ class Slow(Censored):
 _: tuple[type[Vantage], type[Clock]] = Censored, LoopClock
 
 
-def pipeline(clock: LoopClock, taken: list[Outcome], *, daily_transfer_bytes: int = 10**9) -> Pipeline:
+def pipeline(
+    clock: LoopClock,
+    taken: list[Outcome],
+    *,
+    daily_transfer_bytes: int = 10**9,
+    controls: Sequence[Vantage] = (),
+    deep_slots: asyncio.Semaphore | None = None,
+    retries: int = 2,
+) -> Pipeline:
     sanity = SanityBook(clock, 60.0, lambda _: None)
     return Pipeline(
         settings=Settings(
             request=Request(target=TARGET),
             resolvers={},
-            follow_ups=FollowUpSettings(harmless_name=HARMLESS, resolvers=(DOH,)),
+            follow_ups=FollowUpSettings(harmless_name=HARMLESS, resolvers=(DOH,), retries=retries),
             unrelated_host="",
             quic_reference=None,
             transfer_reference="http://file.example/",
@@ -119,10 +129,10 @@ def pipeline(clock: LoopClock, taken: list[Outcome], *, daily_transfer_bytes: in
         ),
         clock=clock,
         sanity=sanity,
-        controls=ControlBook(clock, [], sanity, lambda _: None),
+        controls=ControlBook(clock, controls, sanity, lambda _: None),
         memory=Memory(),
         record=taken.append,
-        deep_slots=asyncio.Semaphore(1),
+        deep_slots=deep_slots or asyncio.Semaphore(1),
         nothing_seen=lambda *_: recording().measurement,
     )
 
@@ -187,6 +197,8 @@ def test_a_name_that_rotates_is_isolated_so_often_an_hour_and_no_more() -> None:
             await its.round(TARGET, vantage, INTERVAL_SECONDS)
             await asyncio.sleep(60.0)
         assert sum(one.recording.measurement.is_deep for one in taken) == DEEP_RUNS_PER_HOUR
+        # What failed is still tried again: a single look would not tell a block from a lost packet.
+        assert all(Purpose.RETRY in purposes(one.recording.measurement) for one in taken)
         await asyncio.sleep(3600.0)
         assert (await its.round(TARGET, vantage, INTERVAL_SECONDS)).recording.measurement.is_deep
         await its.close()
@@ -225,6 +237,39 @@ def test_a_clean_round_asks_for_nothing_more() -> None:
         for _ in range(8):
             await its.round(TARGET, vantage, INTERVAL_SECONDS)
         assert [request.follow_ups for request in vantage.asked] == [()] * 8
+        await its.close()
+
+    on_jumping_time(run)
+
+
+class Breaking(Censored):
+    """Works once, and is cut from then on."""
+
+    def path(self, scene: Scene) -> None:
+        (Clean if len(self.asked) == 1 else Censored).path(self, scene)
+
+
+class Elsewhere(Clean):
+    def __init__(self, clock: LoopClock) -> None:
+        super().__init__(clock)
+        self.info = VantageInfo(name="elsewhere", kind="direct", role=Role.CONTROL)
+
+
+def test_a_control_of_before_decides_nothing_where_no_turn_came_to_ask_it_again() -> None:
+    async def run() -> None:
+        taken: list[Outcome] = []
+        slots = asyncio.Semaphore(1)
+        vantage = Breaking(clock := LoopClock())
+        its = pipeline(clock, taken, controls=[Elsewhere(clock)], deep_slots=slots, retries=1)
+        first = await its.round(TARGET, vantage, INTERVAL_SECONDS)
+        assert first.verdict is not None
+        assert first.verdict.status is Status.ACCESSIBLE
+        await asyncio.sleep(60.0)
+        async with slots:
+            second = await its.round(TARGET, vantage, INTERVAL_SECONDS)
+        assert second.verdict is not None
+        assert (second.verdict.status, second.verdict.reason) == (Status.INCONCLUSIVE, Reason.NO_CONTROL)
+        assert second.control_ids == ()
         await its.close()
 
     on_jumping_time(run)

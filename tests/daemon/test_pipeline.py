@@ -1,11 +1,15 @@
 import asyncio
+from collections.abc import Collection
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from monitor.classify.context import Context
 from monitor.daemon.control_book import ControlBook
 from monitor.daemon.memory import Memory
-from monitor.daemon.pipeline import Look, Pipeline, Settings
+from monitor.daemon.pipeline import Look, Pipeline, Settings, joined
 from monitor.daemon.sanity_book import SanityBook
 from monitor.model.measurement import Limits, Recording, Request
 from monitor.model.observation import DnsAnswer
@@ -57,8 +61,8 @@ class Bench:
     async def round(self, look: Look = Look.SCHEDULED, *, in_series: bool = True) -> Outcome:
         return await self._pipeline.round(X_HOME, self._vantage, INTERVAL_SECONDS, look=look, in_series=in_series)
 
-    async def close(self) -> None:
-        await self._pipeline.close()
+    async def close(self, kept: Collection[tuple[str, str]] | None = None) -> None:
+        await self._pipeline.close(kept)
 
 
 def test_a_control_young_enough_when_a_round_begins_counts_however_long_the_round_takes() -> None:
@@ -203,3 +207,57 @@ def test_a_control_that_can_no_longer_be_asked_does_not_decide_by_what_it_saw_be
     assert outcome.verdict is not None
     assert (outcome.verdict.status, outcome.verdict.reason) == (Status.INCONCLUSIVE, Reason.NO_CONTROL)
     assert outcome.control_ids == ()
+
+
+def test_the_networks_of_what_the_control_sees_anew_are_known_too(tmp_path: Path) -> None:
+    write_mmdb(
+        tmp_path / "geo.mmdb",
+        {
+            "162.159.140.0/24": {"autonomous_system_number": 13335, "country": {"iso_code": "US"}},
+            "198.51.100.0/24": {"autonomous_system_number": 13335, "country": {"iso_code": "US"}},
+        },
+    )
+    node = "198.51.100.7"  # of the same operator; who knows only the node of before takes ours for a stranger's
+    answer = msgspec.structs.replace(DNS, answers=(DnsAnswer(type="A", value=node),))
+    moved = recording(answer, *(msgspec.structs.replace(one, address=node) for one in (TCP, TLS, HTTP)))
+    clock = HandClock()
+    here = ScriptedVantage("here", clock, [recording(), failing()])
+    control = ScriptedVantage("control", clock, [recording(), moved], role=Role.CONTROL)
+    bench = Bench(clock, here, control, AsnTable(tmp_path / "geo.mmdb"))
+
+    async def before_and_after() -> Outcome:
+        await bench.round()
+        clock.seconds += 20.0
+        return await bench.round()
+
+    outcome = asyncio.run(before_and_after())
+    known = msgspec.json.decode(outcome.circumstances or "", type=Context).asn_of
+    assert known == {"162.159.140.229": 13335, node: 13335}
+
+
+def test_a_clock_that_is_set_back_during_a_round_leaves_its_looks_in_their_order() -> None:
+    first = recording()
+    early = msgspec.structs.replace(first.measurement, started_at=first.measurement.started_at - timedelta(hours=1))
+    whole = joined(first, msgspec.structs.replace(first, measurement=early)).measurement
+    assert whole.elapsed_seconds == 2 * first.measurement.elapsed_seconds
+    again = whole.observations[len(first.measurement.observations) :]
+    assert min(one.started_seconds for one in again) >= first.measurement.elapsed_seconds
+
+
+@pytest.mark.parametrize(
+    ("kept", "is_aside"), [(None, False), ({("x-home", "here")}, False), (set(), True)], ids=["stop", "kept", "changed"]
+)
+def test_a_round_under_way_when_its_target_changes_is_set_aside(
+    kept: Collection[tuple[str, str]] | None, *, is_aside: bool
+) -> None:
+    clock = HandClock()
+    bench = Bench(clock, ScriptedVantage("here", clock), ScriptedVantage("control", clock, role=Role.CONTROL))
+
+    async def reload_in_the_middle() -> Outcome:
+        under_way = asyncio.create_task(bench.round())
+        await asyncio.sleep(0)
+        await bench.close(kept)
+        return await under_way
+
+    outcome = asyncio.run(reload_in_the_middle())
+    assert (outcome.is_aside, outcome.detector is None) == (is_aside, is_aside)

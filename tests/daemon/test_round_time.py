@@ -27,6 +27,7 @@ from monitor.model.vantage import Role, VantageCheck, VantageInfo, VantageState
 from monitor.model.verdict import Status
 from monitor.network.certificates import TrustStore
 from monitor.network.local import LocalNetwork
+from monitor.network.stream import SocketStream
 from monitor.network.toolbox import Toolbox
 from monitor.probes import web
 from tests.fakes.jumping_loop import LoopClock, on_jumping_time
@@ -47,7 +48,7 @@ class _Swallowing(LocalNetwork):
     def __post_init__(self) -> None:
         super().__init__()
 
-    async def connect_tcp(self, address: str, port: int) -> socket.socket:
+    async def connect_tcp(self, address: str, port: int) -> SocketStream:
         if address in self.swallowed:
             await asyncio.Event().wait()
         return await super().connect_tcp(address, port)

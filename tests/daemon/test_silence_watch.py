@@ -58,6 +58,22 @@ def test_a_restart_in_the_middle_neither_ends_nor_repeats_it() -> None:
     assert (again.recorded, again.watch.silences) == ([], (silence,))
 
 
+def test_proxies_that_failed_are_no_silent_country() -> None:
+    watch = Watch()
+    for info in (PTCL, CMPAK, FRANKFURT):
+        watch.hear(info, VantageState.ONLINE, 0)
+    for minutes in (1, 2, 3):
+        for info in (PTCL, CMPAK):
+            failed = VantageCheck(
+                vantage=info.name,
+                started_at=NOW + timedelta(minutes=minutes),
+                state=VantageState.OFFLINE,
+                reason="proxy_failed",
+            )
+            watch.watch.hear(failed, info)
+    assert watch.recorded == []
+
+
 def test_it_goes_with_the_last_vantage_of_its_country() -> None:
     watch = all_fall_silent()
     watch.watch.forget("ptcl", NOW + timedelta(minutes=20))

@@ -17,13 +17,15 @@ from monitor.events.record import Platform as EventPlatform
 from monitor.exporter import table
 from monitor.exporter.exporter import Exporter
 from monitor.exporter.exposition import Format, document, format_for
+from monitor.model.alert import Attempt, DeliveryState, Result
 from monitor.model.observation import Purpose, QuicObservation, ThroughputObservation
 from monitor.model.outcome import Incident, Silence
 from monitor.model.place import Place
 from monitor.model.rollup import RollupRule
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, Role, VantageCheck, VantageInfo, VantageState
-from monitor.model.verdict import Status
+from monitor.model.verdict import SeriesState, Status, Transition
+from monitor.store.outbox_reader import Backlog
 from tests.fakes.events import BLOCK, CALENDAR, LONG_AFTER, ORDER, calendar, dated, event
 from tests.fakes.outcomes import ACCESSIBLE, BLOCKED, DNS, LAHORE, NOW, OFFLINE, TCP, TLS, X_HOME, outcome, recording
 from tests.fakes.services import STORE
@@ -37,8 +39,29 @@ INCIDENT = Incident(
     started_after=None,
     started_before=datetime(2026, 11, 22, 10, tzinfo=UTC),
 )
+CHECK = VantageCheck(
+    vantage=LAHORE.name, started_at=NOW, state=VantageState.ONLINE, network=NetworkIdentity(country="PK")
+)
 SILENCE = Silence(country="PK", started_at=NOW, vantages=("cmpak", "ptcl"), networks=(17557, 59257))
-CHECK = VantageCheck(vantage=LAHORE.name, started_at=NOW, state=VantageState.ONLINE)
+ATTEMPT = Attempt(
+    parcel=1,
+    number=1,
+    started_at=NOW,
+    elapsed_seconds=0.2,
+    result=Result.DELIVERED,
+    detail="HTTP 204",
+    state=DeliveryState.DELIVERED,
+    due_at=NOW,
+)
+TRANSITION = Transition(
+    target=X_HOME.name,
+    vantage=LAHORE.name,
+    at=NOW,
+    before=SeriesState.ACCESSIBLE,
+    after=SeriesState.NOT_ACCESSIBLE,
+    status=Status.BLOCKED,
+    score=9.6,
+)
 
 
 def an_exporter() -> Exporter:
@@ -55,7 +78,7 @@ def a_full_exporter() -> Exporter:
     exporter.observe(outcome(ACCESSIBLE, recording(target=api)), api, LAHORE, 300)
     short = Target(name="x-short", platform="x", url="https://t.co/")
     exporter.observe(outcome(OFFLINE, recording(target=short)), short, LAHORE, 300)
-    exporter.observe_check(CHECK)
+    exporter.observe_check(CHECK, LAHORE)
     exporter.incidents([INCIDENT])
     exporter.calendar(CALENDAR, NOW)
     exporter.silences([SILENCE])
@@ -67,6 +90,9 @@ def a_full_exporter() -> Exporter:
     exporter.dropped(LAHORE.name, "vantage_offline")
     exporter.in_flight(3)
     exporter.module_unknown()
+    exporter.attempted("desk", ATTEMPT)
+    exporter.outbox([Backlog(channel="desk", pending=2, oldest_at=NOW, dead=1)], NOW)
+    exporter.changed(TRANSITION)
     exporter.roll_up(NOW)
     return exporter
 
@@ -188,7 +214,7 @@ def test_a_target_that_is_forgotten_leaves_no_series() -> None:
 def test_a_vantage_that_is_forgotten_keeps_its_counters_alone() -> None:
     exporter = an_exporter()
     exporter.observe(outcome(ACCESSIBLE), X_HOME, LAHORE, 300)
-    exporter.observe_check(CHECK)
+    exporter.observe_check(CHECK, LAHORE)
     exporter.forget_vantage(LAHORE.name)
     with_vantage = {line.partition(b"{")[0] for line in exporter.render(Format.TEXT).splitlines() if b"lahore" in line}
     assert with_vantage == {b"monitor_measurements_total"}
@@ -244,8 +270,27 @@ def test_the_end_of_an_untrusted_certificate_is_exported() -> None:
 @pytest.mark.parametrize("state", VantageState)
 def test_only_an_online_vantage_is_online(state: VantageState) -> None:
     exporter = an_exporter()
-    exporter.observe_check(msgspec.structs.replace(CHECK, state=state))
+    exporter.observe_check(msgspec.structs.replace(CHECK, state=state), LAHORE)
     assert samples(exporter, "access_vantage_online") == [({"vantage": "lahore"}, int(state is VantageState.ONLINE))]
+
+
+@pytest.mark.parametrize("state", VantageState)
+def test_the_state_of_a_vantage_is_one_of_all(state: VantageState) -> None:
+    exporter = an_exporter()
+    exporter.observe_check(msgspec.structs.replace(CHECK, state=state), LAHORE)
+    found = {labels["state"]: value for labels, value in samples(exporter, "access_vantage_state")}
+    assert found == {one: int(one is state) for one in VantageState}
+
+
+def test_what_is_claimed_of_a_vantage_is_compared_with_what_is_seen() -> None:
+    exporter = an_exporter()
+    claimed = msgspec.structs.replace(LAHORE, country="PK", claimed_asn=17557)
+    seen = NetworkIdentity(asn=13335, country="PK")
+    exporter.observe_check(msgspec.structs.replace(CHECK, network=seen), claimed)
+    found = {labels["claim"]: value for labels, value in samples(exporter, "access_vantage_as_claimed")}
+    assert found == {"country": 1, "asn": 0}
+    exporter.observe_check(msgspec.structs.replace(CHECK, network=NetworkIdentity()), claimed)
+    assert samples(exporter, "access_vantage_as_claimed") == []
 
 
 def test_an_incident_is_active_until_it_closes() -> None:

@@ -14,9 +14,11 @@ from monitor.model.target import Target
 from monitor.model.vantage import Role, VantageState
 from monitor.model.verdict import Verdict
 from monitor.store.incident_detail import IncidentDetail
+from monitor.store.outbox_reader import AlertRecord
 from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.store.store import StoreHealth
 from monitor.web.services import (
+    AlertQuery,
     CountsQuery,
     DaemonStatus,
     HistoryQuery,
@@ -144,6 +146,15 @@ class ScriptedServices:
     async def incidents(self, query: IncidentQuery) -> Sequence[IncidentDetail]:
         self.asked.append(("incidents", query))
         return self._incidents[: query.limit]
+
+    async def report(self, incident: str) -> str | None:
+        self.asked.append(("report", incident))
+        known = any(one.id == incident for one in self._incidents)
+        return f"<!DOCTYPE html><title>{incident}</title>" if known else None
+
+    async def alerts(self, query: AlertQuery) -> Sequence[AlertRecord]:
+        self.asked.append(("alerts", query))
+        return ()
 
     async def reload(self) -> tuple[bool, str]:
         self.asked.append(("reload",))

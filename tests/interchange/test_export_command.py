@@ -196,3 +196,29 @@ def test_without_the_extra_parquet_ends_with_2_and_names_it(world: World) -> Non
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert "access-monitor[parquet]" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("export", "--target", "x-hom"), "no target 'x-hom' is configured or stored; did you mean 'x-home'?"),
+        (("export", "--vantage", "her"), "no vantage 'her' is configured or stored; did you mean 'here'?"),
+        (("history", "x-hom"), "no target 'x-hom' is configured or stored; did you mean 'x-home'?"),
+        (("history", "x-home", "--vantage", "her"), "no vantage 'her' is configured or stored"),
+        (("incidents", "--platform", "y"), "no platform 'y' is configured or stored"),
+        (("incidents", "--country", "pakistan"), "'pakistan' is no two letters such as PK"),
+    ],
+)
+def test_a_slip_of_the_pen_does_not_read_as_nothing_happened(world: World, command: tuple[str, ...], told: str) -> None:
+    stored(world, run_of(*way()))
+    done = world.run(*command)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert told in done.stderr
+
+
+def test_a_mistake_leaves_the_file_that_is_there_as_it_is(world: World, tmp_path: Path) -> None:
+    stored(world, run_of(*way()))
+    (tmp_path / "kept.jsonl").write_text("kept")
+    assert world.run("export", "--target", "x-hom", "-o", str(tmp_path / "kept.jsonl")).exit_code == 2
+    assert (tmp_path / "kept.jsonl").read_text() == "kept"
+    assert world.run("export", "-o", str(tmp_path / "nowhere" / "file")).exit_code == 2

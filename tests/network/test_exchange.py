@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from monitor.model.failure import TOO_MANY_REDIRECTS, Failure
 from monitor.model.observation import FailureDetail, HttpObservation
+from monitor.model.seams import Stream
 from monitor.network.connect import connect
 from monitor.network.exchange import CookieJar, Exchange, exchange
 from monitor.network.handshake import handshake
 from monitor.network.local import LocalNetwork
 from monitor.network.recorder import Recorder
-from monitor.network.stream import SocketStream, Stream
 from monitor.network.toolbox import Toolbox
 from monitor.network.web_url import web_url
 from tests.network.loopback import (
@@ -36,7 +36,7 @@ from tests.network.loopback import (
 )
 
 
-async def _secured(tools: Toolbox, recorder: Recorder, opened: SocketStream, port: int) -> Stream:
+async def _secured(tools: Toolbox, recorder: Recorder, opened: Stream, port: int) -> Stream:
     _, secure = await handshake(
         tools.clock, tools.trust, recorder, opened, server_name="x.test", address="127.0.0.1", port=port, seconds=5.0
     )
@@ -359,6 +359,7 @@ class Canned:
     """A stream that says what it was given and then ends."""
 
     bytes_sent = 0
+    local_address = None
 
     def __init__(self, *pieces: bytes, is_http2: bool) -> None:
         self.is_http2 = is_http2

@@ -23,7 +23,7 @@ from monitor.network.failures import (
 )
 from monitor.network.handshake import client_context
 from monitor.network.local import LocalNetwork
-from monitor.network.stream import SocketStream, TlsStream
+from monitor.network.stream import TlsStream
 from tests.network.loopback import Handler, after_hello, close, closed_port, reset, tcp_server
 
 
@@ -42,7 +42,7 @@ def raised_by(action: object) -> Exception:
 
 async def received_from(handler: Handler) -> None:
     async with tcp_server(handler) as port:
-        stream = SocketStream(await LocalNetwork().connect_tcp("127.0.0.1", port))
+        stream = await LocalNetwork().connect_tcp("127.0.0.1", port)
         try:
             await stream.send(b"hello")
             await stream.receive()
@@ -57,7 +57,7 @@ async def written_after_reset() -> None:
         await reset(reader, writer)
 
     async with tcp_server(finish_and_reset) as port:
-        stream = SocketStream(await LocalNetwork().connect_tcp("127.0.0.1", port))
+        stream = await LocalNetwork().connect_tcp("127.0.0.1", port)
         try:
             assert await stream.receive() == b""
             await stream.send(b"hello")
@@ -75,7 +75,7 @@ async def handshaken_with(said: bytes) -> None:
         writer.write(said)
 
     async with tcp_server(after_hello(answer)) as port:
-        stream = SocketStream(await LocalNetwork().connect_tcp("127.0.0.1", port))
+        stream = await LocalNetwork().connect_tcp("127.0.0.1", port)
         try:
             await TlsStream(stream, client_context(()), "x.test").handshake()
         finally:
@@ -167,7 +167,7 @@ def test_our_own_deadline_is_told_from_the_kernels() -> None:
 def test_fin_in_the_handshake_is_end_of_file_and_rst_a_reset() -> None:
     async def shaken(handler: Handler) -> None:
         async with tcp_server(after_hello(handler)) as port:
-            stream = SocketStream(await LocalNetwork().connect_tcp("127.0.0.1", port))
+            stream = await LocalNetwork().connect_tcp("127.0.0.1", port)
             try:
                 await TlsStream(stream, client_context(()), "x.test").handshake()
             finally:

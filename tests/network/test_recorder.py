@@ -56,7 +56,7 @@ def test_loopback_is_no_address_of_ours() -> None:
     kept = recorder()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.connect(("127.0.0.1", 9))
-        kept.saw_socket(udp)
+        kept.saw_local(udp.getsockname()[0])
     assert kept.own_addresses == frozenset()
 
 

@@ -1,6 +1,5 @@
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from monitor.model.observation import (
 )
 from monitor.model.target import Expectation, QuicUse, Target
 from monitor.network.local import LocalNetwork
+from monitor.network.stream import SocketStream
 from monitor.network.toolbox import Toolbox
 from monitor.probes import web
 from tests.network.loopback import (
@@ -77,7 +77,7 @@ class Counting(LocalNetwork):
     def __post_init__(self) -> None:
         super().__init__()
 
-    async def connect_tcp(self, address: str, port: int) -> socket.socket:
+    async def connect_tcp(self, address: str, port: int) -> SocketStream:
         self.connected.append((address, port))
         return await super().connect_tcp(address, port)
 
@@ -460,7 +460,7 @@ def test_cancelled_run_raises_and_closes_what_it_opened() -> None:
 
 def test_mistake_of_ours_raises_as_itself() -> None:
     class Exhausted(LocalNetwork):
-        async def connect_tcp(self, address: str, port: int) -> socket.socket:  # noqa: ARG002  the seam's signature
+        async def connect_tcp(self, address: str, port: int) -> SocketStream:  # noqa: ARG002  the seam's signature
             raise OSError(24, "Too many open files")
 
     with pytest.raises(OSError, match="Too many open files"):

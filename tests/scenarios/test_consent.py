@@ -21,13 +21,15 @@ def config(tmp_path: Path) -> Iterator[Path]:
         yield configuration(lab, tmp_path, {"site": lab.url("site.lab.test")}, interval_seconds=60)
 
 
-def run_at_terminal(config: Path, answer: bytes, *, starts: bool) -> tuple[int, str]:
-    """Run the daemon with somebody at its terminal who types `answer`, until it listens or ends by itself."""
+def run_at_terminal(
+    config: Path, answer: bytes, *, starts: bool, command: tuple[str, ...] = ("run",)
+) -> tuple[int, str]:
+    """Run a command at a terminal where somebody types `answer`, until it listens or ends by itself."""
     ours, theirs = pty.openpty()
     try:
         os.write(ours, answer)
         with subprocess.Popen(
-            [*MONITOR, "run", "-c", str(config)],
+            [*MONITOR, *command, "-c", str(config)],
             stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         ) as process:  # fmt: skip
             if starts:
@@ -57,3 +59,16 @@ def test_who_declines_starts_nothing(config: Path) -> None:
     assert status == 2
     assert "Nothing was started." in told
     assert not list(config.parent.glob("monitor.db*"))
+
+
+def test_a_first_probe_asks_as_well(config: Path) -> None:
+    probe = ("probe", "site")
+    status, told = run_at_terminal(config, b"n\n", starts=False, command=probe)
+    assert status == 2
+    assert "Nothing was measured." in told
+    assert not list(config.parent.glob("monitor.db*"))
+    status, told = run_at_terminal(config, b"y\n", starts=False, command=probe)
+    assert status == 0
+    assert "BEFORE YOU START" in told
+    status, told = run_at_terminal(config, b"", starts=False, command=probe)
+    assert (status, "BEFORE YOU START" in told) == (0, False)

@@ -52,7 +52,7 @@ def test_what_was_measured_is_stored_exported_and_shown(daemon: Daemon, target: 
     assert states[target]["because"] in unescape(daemon.get("/", headers={"Authorization": ""}).text)
     stored = json.loads(daemon.command("history", target, "--vantage", "here", "--limit", "1", "--json"))
     assert stored["status"] == status
-    assert f"AS{stored['network']['asn']}" == "AS135407"
+    assert f"AS{stored['network']['asn']}" == "AS64500"
 
 
 def test_mechanisms_certificates_and_vantages_are_exported(daemon: Daemon) -> None:

@@ -98,7 +98,9 @@ def test_the_story_is_told_to_its_end_and_every_verdict_is_as_it_should_be(tmp_p
         [*MONITOR, "status", "-c", str(kept / "probes.yaml"), "--json"],
         capture_output=True, text=True, check=True, timeout=60, cwd=ROOT,
     )  # fmt: skip
-    assert {json.loads(line)["status"] for line in status.stdout.splitlines()} == {"accessible"}
+    # Platforms as a whole are inconclusive once nothing was measured for a few of these short intervals.
+    targets = [one for one in map(json.loads, status.stdout.splitlines()) if one["target"]]
+    assert {one["status"] for one in targets} == {"accessible"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)

@@ -31,7 +31,7 @@ def test_told_to_stop_it_drops_what_hangs_and_ends_with_0(lab: Lab, tmp_path: Pa
         tmp_path,
         {**targets, "clean": lab.url("clean.lab.test")},
         interval_seconds=13,
-        defaults={"timeouts": {"tls": 12}},
+        defaults={"timeouts": {"dns": 1, "tls": 12}},
     )
     daemon = Daemon(config)
     with daemon.running():

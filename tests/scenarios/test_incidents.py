@@ -53,7 +53,10 @@ def test_interference_is_one_incident_from_beginning_to_end_through_a_restart(la
         assert (incident["mechanisms"], target, vantage) == (["tls.reset.sni"], "switched", "here")
         assert [one["asn"] for one in incident["networks"]] == [asn]
         assert incident["started_after"] < incident["started_before"] <= incident["opened_at"]
-        assert incident["id"] in daemon.get("/").text
+        assert f"/report?incident={incident['id']}" in daemon.get("/").text
+        report = daemon.get(f"/report?incident={incident['id']}").text
+        assert "lab is blocked on the one network measured in Pakistan." in report
+        assert "no end has been confirmed" in report
 
     # Stopped; then as it was, before a single further round.
     with daemon.running():

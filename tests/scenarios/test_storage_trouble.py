@@ -23,7 +23,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
             lab.site(f"{name}.lab.test")
         lab.censor("reset.lab.test", Cut.RESET)
         targets = {name: lab.url(f"{name}.lab.test") for name in EXPECTED}
-        daemon = Daemon(configuration(lab, tmp_path_factory.mktemp("storage"), targets, interval_seconds=1))
+        daemon = Daemon(configuration(lab, tmp_path_factory.mktemp("storage"), targets, interval_seconds=2))
         with daemon.running():
             daemon.wait_for(lambda: all(len(daemon.verdicts(name)) > 2 for name in EXPECTED))
             yield daemon

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -447,7 +448,13 @@ def test_addresses_that_proved_themselves_are_known(store: Store, path: Path) ->
 
 
 def test_the_newest_deep_run_is_found(store: Store, path: Path) -> None:
-    put(store, outcome(1, is_deep=True), outcome(2, NOW + seconds(1), is_deep=True), outcome(3, NOW + seconds(2)))
+    online: dict[str, Any] = {"state_before": VantageState.ONLINE, "state_after": VantageState.ONLINE}
+    put(
+        store,
+        outcome(1, is_deep=True, **online),
+        outcome(2, NOW + seconds(1), is_deep=True, **online),
+        outcome(3, NOW + seconds(2)),
+    )
     with Reader(path) as reader:
         deep = reader.last_deep("x-home", "lahore")
         assert deep is not None

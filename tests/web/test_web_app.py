@@ -15,6 +15,7 @@ from monitor.web.services import CountsQuery, HistoryQuery, IncidentQuery, Targe
 from tests.fakes.outcomes import ACCESSIBLE, ISP, LAHORE, NOW, X_HOME, outcome
 from tests.fakes.services import STATUS, STORE, ScriptedServices
 from tests.web.client import Client
+from tests.web.test_web_report import INCIDENT
 
 STATE = TargetState(
     platform="x",
@@ -203,11 +204,12 @@ def test_the_api_description_holds_every_route_and_each_exists() -> None:
     assert {(route.path.replace(":int}", "}"), route.method.lower()) for route in ROUTES} == {
         (path, method) for path, methods in paths.items() for method in methods
     }
-    client = Client(ScriptedServices())
+    client = Client(ScriptedServices(incidents=[INCIDENT]))
+    query = {"target": "x-home", "domain": "x.com", "incident": INCIDENT.id}
     for path, methods in paths.items():
         for method in methods:
             named = path.replace("{id}", "1").replace("{event}", "x-block-2026")
-            answer = client.request(method, named, params={"target": "x-home", "domain": "x.com"})
+            answer = client.request(method, named, params=query)
             assert answer.status_code == 200, path
 
 

@@ -10,6 +10,7 @@ from monitor.web.route import Route
 from monitor.web.services import Services, WebSettings
 from tests.fakes.services import ScriptedServices
 from tests.web.client import Client
+from tests.web.test_web_report import INCIDENT
 
 TOKEN = "s3cret-of-the-operator"  # noqa: S105 -- a made-up token
 _: Services = ScriptedServices()
@@ -39,11 +40,11 @@ def test_a_path_that_does_not_exist_is_closed_too() -> None:
 
 @pytest.mark.parametrize("route", CLOSED, ids=lambda route: route.path)
 def test_the_token_opens_them(route: Route) -> None:
-    client = Client(ScriptedServices(settings=WebSettings(token=TOKEN)))
+    client = Client(ScriptedServices(settings=WebSettings(token=TOKEN), incidents=[INCIDENT]))
     answer = client.request(
         route.method,
         filled(route.path),
-        params={"target": "x-home", "domain": "x.com"},
+        params={"target": "x-home", "domain": "x.com", "incident": INCIDENT.id},
         headers={"Authorization": f"bearer {TOKEN}"},
     )
     assert answer.status_code == 200

@@ -109,6 +109,22 @@ def test_a_sick_vantage_is_named_with_what_its_state_means() -> None:
     assert "says nothing about platforms" not in render(STATUS, [])
 
 
+def test_a_vantage_whose_exit_is_elsewhere_than_claimed_says_where() -> None:
+    [vantage] = STATUS.vantages
+    elsewhere = msgspec.structs.replace(
+        vantage, country="DE", network=NetworkIdentity(asn=17557, country="PK"), as_claimed={"country": False}
+    )
+    assert "DE claimed, PK seen" in render(msgspec.structs.replace(STATUS, vantages=(elsewhere,)), [])
+    assert "claimed," not in render(STATUS, [])
+
+
+def test_a_vantage_whose_proxy_failed_says_so() -> None:
+    [vantage] = STATUS.vantages
+    sick = msgspec.structs.replace(vantage, state=VantageState.OFFLINE, reason="proxy_failed")
+    text = render(msgspec.structs.replace(STATUS, vantages=(sick,)), [])
+    assert "Vantage lahore is offline: its proxy or tunnel failed." in text
+
+
 def test_trouble_with_the_database_is_told() -> None:
     store = msgspec.structs.replace(STORE, last_error="disk_full", spooled=213, lost_total=4)
     text = render(msgspec.structs.replace(STATUS, store=store), [])
@@ -150,6 +166,11 @@ def test_an_open_incident_tells_what_is_known_about_its_beginning() -> None:
     assert "between <time" in text
     assert "x-home reachable again since" in text
     assert "not confirmed" in text
+    began = NOW - timedelta(hours=1)
+    undated = msgspec.structs.replace(incident, started_after=began, started_before=began + timedelta(seconds=4))
+    text = render(STATUS, [], incidents=[undated])
+    assert 'class="when"><span><time' in text
+    assert "between <time" not in text
 
 
 def test_a_silent_country_is_told_as_possibly_a_shutdown_and_not_as_a_block() -> None:

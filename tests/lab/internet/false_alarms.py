@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -103,6 +104,7 @@ def false_alarms(internet: Internet, agent: Agent, folder: Path, measurements: i
     internet.arrange()
     dice = random.Random(seed)  # noqa: S311 - repeatable, not secret
     seconds: Counter[str] = Counter()
+    diary: list[tuple[datetime, datetime, str]] = []
     daemon = Daemon(config)
     with daemon.running():
         while _stored(daemon) < measurements:
@@ -112,15 +114,18 @@ def false_alarms(internet: Internet, agent: Agent, folder: Path, measurements: i
             internet.arrange(primitive for fault in faults for primitive in fault.draw(dice))
             lasts = dice.uniform(*_FAULT_SECONDS)
             seconds.update({fault.name: round(lasts) for fault in faults})
+            began = datetime.now(UTC)  # noqa: TID251 - beside what the daemon stores
             time.sleep(lasts)
             internet.lift()
+            diary.append((began, datetime.now(UTC), " and ".join(fault.name for fault in faults)))  # noqa: TID251 - so
             time.sleep(dice.uniform(*_QUIET_SECONDS))
         rows = daemon.rows(
             "SELECT status, coalesce(reason, ''), count(*) FROM measurement_detail"
             " WHERE vantage = 'here' AND status NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC"
         )
         blamed = daemon.rows(
-            "SELECT id, target, mechanisms, rule, because FROM measurement_detail WHERE status IN (?, ?)", *_BLAMED
+            "SELECT started_at, target, mechanisms, rule, because FROM measurement_detail WHERE status IN (?, ?)",
+            *_BLAMED,
         )
         incidents = daemon.count("incident")
     click.echo(f"seed {seed}; {sum(row[2] for row in rows)} measurements of {len(targets)} healthy targets\n")
@@ -133,6 +138,8 @@ def false_alarms(internet: Internet, agent: Agent, folder: Path, measurements: i
     click.echo(f"\n{len(blamed)} blamed the network; {incidents} incidents")
     for row in blamed:
         click.echo(f"  {row}")
+    for began, ended, names in diary if blamed else ():
+        click.echo(f"  {began:%H:%M:%S} to {ended:%H:%M:%S} {names}")
     return 1 if blamed or incidents else 0
 
 
