@@ -9,7 +9,7 @@ key := $(shell { pwd; cat pyproject.toml constraints.txt tools/venv; } | sha256s
 installed := .venv/installed-$(key)
 installed_dev := .venv/installed-dev-$(key)
 
-.PHONY: help run test check format lab alarms censor bench simulate soak docs dashboards constraints clean
+.PHONY: help run test check format lab alarms bounds censor bench simulate soak docs dashboards constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -41,6 +41,10 @@ lab: $(installed_dev) ## carry out every scenario of the laboratory of namespace
 alarms: $(installed_dev) ## count false alarms: healthy targets, innocent faults, not one may be called blocked
 	tools/debian-packages
 	$(python) -m tests.lab.internet false-alarms
+
+bounds: $(installed_dev) ## measure in the laboratory of namespaces how long rounds take at best and at worst
+	tools/debian-packages
+	$(python) -m tests.lab.internet bounds
 
 censor: $(installed_dev) ## serve the small laboratory on loopback and say how to point a monitor at it
 	$(python) -m monitor.lab build/lab

@@ -77,8 +77,14 @@ the recent past do not lead us to expect, an address that the control never saw 
 hour that showed the same symptom of the same host stands for it, unless trying again had helped, what fails now worked
 in it, or the target was reached in between. Its stages: the failed step again, other resolvers, a harmless name at the
 same resolver; then addresses not tried yet, a harmless name and no name at the same address, the target's name at an
-unrelated address, another port, HTTP/3; then the target's name once more. An address that the system resolver gave too
-and that works counts as the system path: a browser tries it next.
+unrelated address, another port, HTTP/3; then the target's name once more, and in small packets where it is never
+answered. An address that the system resolver gave too and that works counts as the system path: a browser tries it
+next.
+
+*Long packets.* Where a link on the way carries less than it says, and the message that says so is lost, connections
+open and long answers never come. A short error for a harmless name comes, so this looks like a filter of names. The
+step is therefore tried over a connection that asks the server for small packets; a filter does not care about their
+length. Two such looks that pass make the round `inconclusive` (`long_packets_lost`).
 
 Routine run, deep run, their controls and the wait for a free slot end within 60 s. A series is isolated anew at most
 six times an hour; beyond that what failed is only tried again. While deep runs are on, `differs` wants a failure that

@@ -184,7 +184,14 @@ class Pipeline:
             if run.is_ready and (deep or unexpected):
                 if may_deepen:
                     self._memory.deepened(series, now)
-                await self._deepen(run, self.request(target, vantage), vantage, is_whole=may_deepen)
+                # A line that was cut for half a minute is well again when the deep run ends.
+                at_failure = asyncio.ensure_future(self._sanity.since(vantage, self._clock.boottime()))
+                try:
+                    await self._deepen(run, self.request(target, vantage), vantage, is_whole=may_deepen)
+                except BaseException:
+                    at_failure.cancel()
+                    raise
+                self._take_check(run, await at_failure)
                 if in_series and may_deepen:
                     self._look_later(run, target, vantage, interval_seconds)
             elif run.is_ready:
@@ -524,10 +531,13 @@ class Pipeline:
 
     async def _check_afterwards(self, run: Round, vantage: Vantage) -> None:
         """Check the line again; a clean round needs no such check, since it proved the line itself."""
-        if run.is_ready:
-            after = await self._sanity.since(vantage, self._clock.boottime())
-            fault = Reason(after.reason) if after.reason else run.context.fault
-            run.context = msgspec.structs.replace(run.context, state_after=after.state, fault=fault)
+        if run.is_ready and run.context.state_after is VantageState.ONLINE:
+            self._take_check(run, await self._sanity.since(vantage, self._clock.boottime()))
+
+    @staticmethod
+    def _take_check(run: Round, check: VantageCheck) -> None:
+        fault = Reason(check.reason) if check.reason else run.context.fault
+        run.context = msgspec.structs.replace(run.context, state_after=check.state, fault=fault)
 
     def _outcome(self, run: Round, facts: Facts) -> Outcome:
         context = run.context

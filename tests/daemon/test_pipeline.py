@@ -16,7 +16,7 @@ from monitor.model.observation import DnsAnswer
 from monitor.model.outcome import Outcome
 from monitor.model.place import Place
 from monitor.model.seams import VantageError
-from monitor.model.vantage import Role
+from monitor.model.vantage import Role, VantageCheck, VantageState
 from monitor.model.verdict import Reason, Status
 from monitor.network.asn_table import AsnTable
 from tests.fakes.mmdb import write_mmdb
@@ -106,6 +106,24 @@ def failing() -> Recording:
     """Return what a reset during the handshake looks like."""
     cut = msgspec.structs.replace(TLS, failure="connection_reset", chain=(), version=None, cipher=None, alpn=None)
     return recording(DNS, TCP, cut)
+
+
+def test_a_line_that_is_well_again_when_the_deep_run_ends_was_still_ill_when_the_target_failed() -> None:
+    clock = HandClock()
+
+    class Interrupted(ScriptedVantage):
+        async def check(self) -> VantageCheck:
+            is_ill = 10 < clock.seconds < 50
+            state = VantageState.OFFLINE if is_ill else VantageState.ONLINE
+            return msgspec.structs.replace(await super().check(), state=state)
+
+    here = Interrupted("here", clock, [failing()], elapsed_seconds=20.0)
+    # Asked beside the routine run and again in the deep one.
+    bench = Bench(clock, here, ScriptedVantage("control", clock, role=Role.CONTROL, elapsed_seconds=20.0))
+    outcome = asyncio.run(bench.round())
+    assert clock.seconds > 50
+    assert outcome.verdict is not None
+    assert (outcome.verdict.status, outcome.verdict.reason) == (Status.INCONCLUSIVE, Reason.VANTAGE_OFFLINE)
 
 
 def test_a_first_failing_round_asks_for_a_further_look_and_that_one_is_hasty_and_asks_the_control_anew() -> None:
