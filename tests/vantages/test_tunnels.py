@@ -275,15 +275,15 @@ def test_a_route_around_the_block_is_accessible_where_the_country_is_not(lab: La
 def test_the_exit_is_looked_up_through_the_tunnel_and_its_address_is_kept_nowhere(lab: Lab, tmp_path: Path) -> None:
     lab.line(Line.MOVED)
     with microsocks(tmp_path) as server:
-        seen(lab, tmp_path, {"kind": "socks5", "server": server, "country": "DE", "asn": 135407})
+        seen(lab, tmp_path, {"kind": "socks5", "server": server, "country": "DE", "asn": 64500})
     with contextlib.closing(sqlite3.connect(tmp_path / "monitor.db")) as database:
         ((notes, asn, country),) = database.execute(
             "SELECT notes, asn, country FROM vantage_check JOIN network ON network.id = network_id"
         ).fetchall()
-    assert (asn, country) == (17557, "PK")
+    assert (asn, country) == (64501, "PK")
     assert json.loads(notes) == [
         "the exit is in PK, the configuration claims DE",
-        "the exit is in AS17557, the configuration claims AS135407",
+        "the exit is in AS64501, the configuration claims AS64500",
     ]
     assert b"182.176.0.9" not in (tmp_path / "monitor.db").read_bytes()
 
