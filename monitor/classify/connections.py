@@ -47,7 +47,7 @@ def _difference(facts: Facts, hop: Hop, one: Endpoint, outcome: str) -> Mechanis
         return None
     trigger = _trigger(facts, hop, one, outcome)
     if trigger not in {"sni", "host"} and (
-        not (True in passes and facts.is_trusted(hop, one.address)) or _is_unsteady(facts, one, outcome)
+        not (True in passes and facts.is_trusted(hop, one.address)) or _is_unsteady(facts, hop, one, outcome)
     ):
         return None
     on_path = one.purpose is not Purpose.ADDRESS_CHECK and one.address in hop.addresses
@@ -72,8 +72,11 @@ def _failures_at(facts: Facts, hop: Hop) -> Iterator[tuple[Endpoint, str]]:
             yield one, outcome
 
 
-def _is_unsteady(facts: Facts, one: Endpoint, outcome: str) -> bool:
-    """Tell whether a place that cuts connections at once does it now and then: nothing tells that from overload."""
+def _is_unsteady(facts: Facts, hop: Hop, one: Endpoint, outcome: str) -> bool:
+    """Tell whether a place may cut connections at once now and then, whoever opens them: that is overload.
+
+    To exclude it takes as many failures here, and as many passes at the controls, as it takes to show a name.
+    """
     if outcome not in AT_ONCE or isinstance(one, TcpObservation) or not facts.context.has_retries:
         return False
     there = [
@@ -86,8 +89,12 @@ def _is_unsteady(facts: Facts, one: Endpoint, outcome: str) -> bool:
     alike = [other for other in there if step_of(other) is step_of(one)]
     failures = [other for other in alike if other.purpose in OWN_NAME and outcome_of(other) is not None]
     beneath = [other for other in there if isinstance(other, TlsObservation) and other.purpose in OWN_NAME]
+    theirs = [
+        other for control in facts.controls_at(hop) for other in facts.control_looks(control, hop, one) if passed(other)
+    ]
     return (
         len(failures) <= STEADY_PASSES
+        or len(theirs) < STEADY_PASSES
         or any(other.purpose in _HARMLESS and is_answered(other) for other in alike)
         or (isinstance(one, HttpObservation) and one.is_tls and any(outcome_of(other) in AT_ONCE for other in beneath))
     )

@@ -261,6 +261,12 @@ class Facts:
 
     def control_passed(self, control: Path, hop: Hop, one: Endpoint) -> bool | None:
         """Tell whether a control passed a step, at this address if it tried it, else at its own; None: not tried."""
+        looks = self.control_looks(control, hop, one)
+        # A place that fails the control now and then is unwell, and proves nothing against the network here.
+        return any(map(passed, looks)) and not any(map(outcome_of, looks)) if looks else None
+
+    def control_looks(self, control: Path, hop: Hop, one: Endpoint) -> list[Endpoint]:
+        """Return a control's looks at a step, at this address if it tried it, else on its own way."""
         tried = [
             theirs
             for theirs in control.observations
@@ -270,11 +276,9 @@ class Facts:
             and theirs.port == one.port
             and step_of(theirs) is step_of(one)
         ]
-        pool = [theirs for theirs in tried if theirs.address == one.address] or [
+        return [theirs for theirs in tried if theirs.address == one.address] or [
             theirs for theirs in tried if theirs.purpose in ROUTINE
         ]
-        # A place that fails the control now and then is unwell, and proves nothing against the network here.
-        return any(map(passed, pool)) and not any(map(outcome_of, pool)) if pool else None
 
     @cached_property
     def comparison(self) -> Comparison | None:

@@ -83,6 +83,9 @@ class FollowUpSettings(msgspec.Struct, frozen=True, kw_only=True):
     is_whole: bool = True  # False: only what failed is tried again
 
 
+_NO_SETTINGS: Final = FollowUpSettings(harmless_name="")
+
+
 @dataclass(frozen=True)
 class _Looks:
     """Builds the follow-ups about one hop."""
@@ -430,13 +433,20 @@ def control_checks(
 ) -> tuple[FollowUp, ...]:
     """Return the test vantage's own endpoints, to be tried by a control: a dead address is no blocked one.
 
-    With `http3` also over QUIC where TLS was tried, with `transfer` also how fast the last response comes.
+    With `http3` also over QUIC where TLS was tried, with `transfer` also how fast the last response comes. Where
+    connections are ended at once, the control looks as often as it takes to tell that from an overloaded server.
     """
     path = Path(measurement, Expectation(), allowed_bogons)
     wanted: dict[tuple[int, str, int], FollowUp] = {}
+    steady: list[FollowUp] = []
     for hop in path.hops:
         for one in _in_order(hop.endpoints):
-            if not path.usable((one.address,)) or isinstance(one, HttpObservation):
+            if not path.usable((one.address,)):
+                continue
+            if not isinstance(one, TcpObservation) and outcome_of(one) in AT_ONCE:
+                own = _Looks(hop, _NO_SETTINGS).own(Purpose.CONTROL_CHECK, step_of(one), one.address, one.port)
+                steady += [own] * STEADY_PASSES
+            if isinstance(one, HttpObservation):
                 continue
             is_tls = isinstance(one, TlsObservation) or one.port == 443
             wanted[(hop.index, one.address, one.port)] = FollowUp(
@@ -455,9 +465,9 @@ def control_checks(
         checks.append(msgspec.structs.replace(tls, until="quic"))
     response = path.last.response
     if transfer and response is not None and path.usable((response.address,)):
-        asked = _Looks(path.last, FollowUpSettings(harmless_name="")).transfer(response)
+        asked = _Looks(path.last, _NO_SETTINGS).transfer(response)
         checks.append(msgspec.structs.replace(asked, purpose=Purpose.CONTROL_CHECK))
-    return tuple(checks)
+    return (*checks, *steady[: 2 * STEADY_PASSES])
 
 
 def _in_order(endpoints: Iterable[Endpoint]) -> list[Endpoint]:

@@ -95,8 +95,8 @@ class Round:
     context: Context
     control_ids: tuple[int, ...] = ()
     began: float = 0.0  # monotonic; the minute of the whole counts from here
-    # On the clock that counts suspension: a control that began before explains a failure but does not decide. Asked
-    # just before an outage, it would make the outage look like a block.
+    # On the clock that counts suspension, when the first look was over: a control that began before explains a failure
+    # but does not decide. Asked just before an outage, it would make the outage look like a block.
     controls_since: float = 0.0
 
     @property
@@ -273,8 +273,8 @@ class Pipeline:
         before = (self._sanity.latest(vantage.info.name) if in_haste else None) or await self._sanity.recent(vantage)
         request = self.request(target, vantage)
         control_seconds = min(CONTROL_SECONDS, limits.total_seconds) if limits else CONTROL_SECONDS
-        began, boottime = self._clock.monotonic(), self._clock.boottime()
-        oldest = boottime - control_age_seconds
+        began = self._clock.monotonic()
+        oldest = self._clock.boottime() - control_age_seconds
         asking = asyncio.ensure_future(self._control(request, oldest))
         fault: Reason | None = None
         try:
@@ -285,13 +285,14 @@ class Pipeline:
         except BaseException:
             asking.cancel()
             raise
+        ended = self._clock.boottime()
         # A control that hangs delays a round by so much at most; its answer serves the next one.
         await asyncio.wait([asking], timeout=max(0.0, control_seconds - (self._clock.monotonic() - began)))
         controls = asking.result() if asking.done() else self._controls.known(target, oldest)
         context = self._context(
             recording, target=target, vantage=vantage, controls=controls, before=before, fault=fault
         )
-        return Round(recording, context, ids_of(controls), began, boottime)
+        return Round(recording, context, ids_of(controls), began, ended)
 
     async def _control(self, request: Request, since: float) -> tuple[Measurement, ...]:
         """Return the controls of a target; a control site is itself what the line is compared with."""

@@ -1345,6 +1345,16 @@ def _() -> tuple[Scene, Context]:
 
 @story("reset-at-every-try", "differs", "blocked", "likely", "tls.reset")
 def _() -> tuple[Scene, Context]:
+    here, there = reset_in_tls(), control_https()
+    for _ in range(4):
+        here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")
+        there.at(Purpose.CONTROL_CHECK).tcp(ORIGIN).tls(ORIGIN, EXAMPLE)
+    return here, judged_with(there, has_retries=True)
+
+
+@story("reset-at-every-try-and-one-pass-at-the-control", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    # A server that resets four connections of five does so to one client in three and serves another one.
     here = reset_in_tls()
     for _ in range(4):
         here.at(Purpose.RETRY).tcp(ORIGIN).tls(ORIGIN, EXAMPLE, "connection_reset")

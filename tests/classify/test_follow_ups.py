@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from monitor.classify.context import Context
+from monitor.classify.evidence import STEADY_PASSES
 from monitor.classify.follow_ups import FollowUpSettings, Stranger, control_checks, follow_ups, residual_looks
 from monitor.classify.verdict import classify
 from monitor.model.measurement import FollowUp, Measurement
@@ -241,7 +242,8 @@ def test_port_in_the_url_is_kept_in_the_host_header_and_checked_at_the_control()
     here = Scene(url).dns(EXAMPLE, ORIGIN).tcp(ORIGIN, 8080).http(url, ORIGIN, None, failure="eof_error", port=8080)
     retry = next(one for one in follow_ups(here.done(), judged_with(), SETTINGS) if one.purpose is Purpose.RETRY)
     assert (retry.until, retry.host, retry.url, retry.port) == ("http", f"{EXAMPLE}:8080", url, 8080)
-    (check,) = control_checks(here.done())
+    check, *again = control_checks(here.done())
+    assert [(one.until, one.host, one.port) for one in again] == [("http", f"{EXAMPLE}:8080", 8080)] * STEADY_PASSES
     assert (check.until, check.address, check.port, check.server_name) == ("tcp", ORIGIN, 8080, None)
 
 
