@@ -273,3 +273,43 @@ def test_a_control_of_before_decides_nothing_where_no_turn_came_to_ask_it_again(
         await its.close()
 
     on_jumping_time(run)
+
+
+class Dead(Censored):
+    """Its server answers nobody."""
+
+    def path(self, scene: Scene) -> None:
+        scene.dns(EXAMPLE, ORIGIN).tcp(ORIGIN, failure="generic_timeout_error")
+
+    def follow_up(self, scene: Scene, asked: FollowUp) -> None:
+        if asked.until == "dns":
+            super().follow_up(scene, asked)
+        else:
+            scene.tcp(asked.address, asked.port, failure="generic_timeout_error")
+
+
+class DyingElsewhere(Dead):
+    """Sees the server for the last time in the second in which the other vantage already waits in vain."""
+
+    def __init__(self, clock: LoopClock) -> None:
+        super().__init__(clock)
+        self.info = VantageInfo(name="elsewhere", kind="direct", role=Role.CONTROL)
+
+    def path(self, scene: Scene) -> None:
+        if len(self.asked) == 1:
+            scene.dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE).http(HTTPS, ORIGIN, bytes_received=1500)
+        else:
+            super().path(scene)
+
+
+def test_a_control_asked_at_the_same_time_does_not_make_an_outage_a_block() -> None:
+    async def run() -> None:
+        taken: list[Outcome] = []
+        vantage = Dead(clock := LoopClock())
+        its = pipeline(clock, taken, controls=[DyingElsewhere(clock)])
+        outcome = await its.round(TARGET, vantage, INTERVAL_SECONDS)
+        assert outcome.verdict is not None
+        assert outcome.verdict.status is Status.DOWN
+        await its.close()
+
+    on_jumping_time(run)
