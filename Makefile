@@ -1,6 +1,7 @@
 # People and CI call the same targets. `make` alone lists them.
 .DEFAULT_GOAL := help
 CONFIG ?= probes.yaml
+WORKERS ?= 4
 python := .venv/bin/python
 sources := dashboards monitor tests
 
@@ -22,7 +23,8 @@ run: $(installed) ## set up what is missing and start the daemon on probes.yaml 
 test: $(installed_dev) ## set up what is missing, check, and run every test; a skipped test fails
 	tools/debian-packages
 	$(MAKE) --no-print-directory check
-	$(python) -m pytest -p tests.refuse_skips
+	$(python) -m compileall -q monitor tests  # programs that tests start need not compile them again each
+	$(python) -m pytest -p tests.refuse_skips -n $(WORKERS) --durations=20 --junitxml=build/tests.xml
 
 check: $(installed_dev) ## formatting, lint, import contracts, types
 	$(python) -m ruff format --check $(sources)

@@ -479,7 +479,7 @@ def _choose_ports(resources: contextlib.ExitStack, http_port: int, https_port: i
 
         def free(keeper: contextlib.ExitStack, kind: socket.SocketKind, port: int = 0) -> int:
             reserved = keeper.enter_context(socket.socket(socket.AF_INET, kind))
-            reserved.bind(("127.0.0.1", port))
+            reserved.bind(("0.0.0.0", port))  # noqa: S104 - asks about every address, serves none
             number: int = reserved.getsockname()[1]
             return number
 

@@ -38,6 +38,7 @@ from monitor.config.fields import Referenced, Secret
 from monitor.model.alert import AlertKind, Result
 from tests.alerts.receivers import Receiver, receiver
 from tests.alerts.samples import INCIDENT, NOW, alert
+from tests.ports import free_port
 
 MODULES = (alertmanager, apprise, smtp, webhook)
 MESSAGE = Message(
@@ -271,14 +272,6 @@ def real_alertmanager(folder: Path, hook: Receiver) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(30)
-
-
-def free_port() -> int:
-    import socket  # noqa: PLC0415 - only here
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_ready(url: str) -> bool:

@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 
 from tests.benchmarks.process import Process, running
-from tests.benchmarks.world import ADDRESS, NAME_SERVER, TEXT, ZONE, World, free_port
+from tests.benchmarks.world import ADDRESS, NAME_SERVER, TEXT, ZONE, World
+from tests.ports import free_port
 
 MODULE = f"""
 modules:

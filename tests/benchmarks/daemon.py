@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tests.benchmarks.blackbox import target_url
 from tests.benchmarks.process import Process, fetch, running
-from tests.benchmarks.world import ADDRESS, NAME_SERVER, TEXT, ZONE, World, free_port
+from tests.benchmarks.world import ADDRESS, NAME_SERVER, TEXT, ZONE, World
+from tests.ports import free_port
 
 # Sanity checks, at most one a minute for all targets together, are left out: they would need a world of their own.
 CONFIGURATION = """

@@ -11,6 +11,7 @@ from pathlib import Path
 import trustme
 
 from tests.benchmarks.process import running
+from tests.ports import free_port
 
 ADDRESS = "127.0.0.1"
 # Go asks a name server on port 53 only, so blackbox_exporter's has an address of its own.
@@ -30,13 +31,6 @@ class World:
     http2_port: int
     silent_port: int
     dns_port: int
-
-
-def free_port() -> int:
-    """Return a TCP port that is free now."""
-    with socket.socket() as one:
-        one.bind((ADDRESS, 0))
-        return int(one.getsockname()[1])
 
 
 @contextmanager

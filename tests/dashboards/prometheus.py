@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,8 +12,9 @@ import httpx
 import yaml
 
 from tests.dashboards.boards import FOLDER
+from tests.ports import free_port
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 
 class Prometheus:
@@ -52,9 +52,7 @@ def running(folder: Path, scraped: str) -> Iterator[Prometheus]:
     config["rule_files"] = [str(FOLDER / "prometheus" / name) for name in config["rule_files"]]
     config["scrape_configs"][0]["static_configs"] = [{"targets": [scraped]}]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{one.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     options = ("--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address={address}")
     with (
         (folder / "prometheus.log").open("w") as log,

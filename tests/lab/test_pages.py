@@ -21,6 +21,7 @@ def site(lab: Lab) -> str:
 def client(lab: Lab, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
     context = ssl.create_default_context(cafile=str(lab.ca_file))
     with httpx.Client(
+        timeout=60,
         verify=context,
         http1=not request.param,
         http2=request.param,

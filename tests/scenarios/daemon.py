@@ -18,7 +18,7 @@ from monitor.lab.configuration import Agent, probes_yaml
 from monitor.lab.laboratory import Lab
 from tests.scenarios.running import MONITOR, ROOT
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 T = TypeVar("T")
 
 
@@ -116,7 +116,7 @@ class Daemon:
         )
 
     def wait_for(self, question: Callable[[], T | None]) -> T:
-        """Ask until the answer is neither None nor False; fails with the end of the log after a minute."""
+        """Ask until the answer is neither None nor False; fails with the end of the log after three minutes."""
         end = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < end and self._process is not None and self._process.poll() is None:
             if answer := question():

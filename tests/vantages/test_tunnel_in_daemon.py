@@ -4,8 +4,9 @@ from pathlib import Path
 
 from monitor.lab import places
 from monitor.lab.laboratory import Lab
+from tests.ports import free_port
 from tests.scenarios.daemon import Daemon, configuration
-from tests.vantages.servers import free_port, program
+from tests.vantages.servers import program
 
 X = f"x.{places.DOMAIN}"
 

@@ -18,11 +18,11 @@ from monitor.lab.configuration import probes_yaml
 from monitor.lab.interference import Cut
 from monitor.lab.laboratory import Lab, Line
 from tests.network.loopback import AUTHORITY, server_context
+from tests.ports import free_port
 from tests.scenarios.running import control_agent, probe
 from tests.vantages.servers import (
     USER,
     behind_tls,
-    free_port,
     microsocks,
     scripted,
     ssh_key,

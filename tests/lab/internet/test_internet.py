@@ -14,7 +14,7 @@ from tests.lab.internet import addresses
 from tests.lab.internet.laboratory import ROOT, Laboratory
 from tests.lab.internet.scenarios import SCENARIOS
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 NAME, OTHER = "www.example.com", "www.freebsd.org"
 ORIGIN, ELSEWHERE = addresses.ORIGIN, addresses.SANE_HOSTS["www.debian.org"]
 OURS = ("tls", ORIGIN, 443, NAME)
