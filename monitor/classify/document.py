@@ -57,6 +57,11 @@ On a path that works, `dns.wrong_address` is a finding only if the address and i
 somebody was seen to answer on the path: two replies to one query contradict each other, or one operator answers
 differently over UDP and over encrypted DNS. A node of a content network inside the provider fails the second test.
 
+A proxy that is asked by name (`resolve: remote`) shows neither the lookup nor the address. If it does not connect, the
+name, the address or the proxy may be why: that has no label, no layer, and alone no verdict but `down`, where a control
+can neither look the name up nor connect. Once connected, what happens counts if the target's name is shown to set it
+off, or a certificate proved whose the place is; a connection alone, or another page in cleartext, proves nothing.
+
 IPv6 that works nowhere from this vantage is masked, an unreachable IPv4 address counts only while the line is known to
 work, and errors of the vantage's own system are never evidence.
 
