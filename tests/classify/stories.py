@@ -1587,6 +1587,6 @@ def _() -> tuple[Scene, Context]:
 
 @story("by-name-and-another-page", "insufficient", "inconclusive", reason="content_unclear")
 def _() -> tuple[Scene, Context]:
-    page = {"title": "Nothing to see", "body": b"go away", "headers": (("server", "other"),)}
-    here = Scene(HTTP).tcp(EXAMPLE, 80).http(HTTP, EXAMPLE, **page)
+    here = Scene(HTTP).tcp(EXAMPLE, 80)
+    here.http(HTTP, EXAMPLE, title="Nothing to see", body=b"go away", headers=(("server", "other"),))
     return here, judged_with(control_http())

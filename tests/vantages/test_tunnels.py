@@ -179,8 +179,9 @@ def _broken_ssh(ssh: Ssh, folder: Path, running: ExitStack) -> dict[str, VANTAGE
     }
     forbids = folder / "forbids"
     forbids.mkdir()
-    return {f"ssh-{name}": ssh.vantage(**changed) for name, changed in changes.items()} | {
-        "ssh-forwards-nothing": running.enter_context(sshd(forbids, forwards=False)).vantage()
+    return {
+        **{f"ssh-{name}": ssh.vantage(**changed) for name, changed in changes.items()},
+        "ssh-forwards-nothing": running.enter_context(sshd(forbids, forwards=False)).vantage(),
     }
 
 
