@@ -155,6 +155,9 @@ vetoes are error pages of servers, caches and anti-bot services.
 Before a round, and after one that was not clean, the vantage must be `online`: k of n checks by different operators
 (names, anchors, portals,
 certificates). Otherwise every verdict of the round is `inconclusive` with the state as its reason, and nothing changes.
+A line is `degraded` if no certificate of its checks came good although something answers, or if half of the connections
+that open take three times as long as usual and 0.9 s longer: usual is the median of its last 100 checks on that
+network, ten at least since the daemon started.
 
 ## When a change counts
 
