@@ -1557,7 +1557,7 @@ def _() -> tuple[Scene, Context]:
 @story("by-name-and-cut", "isolated_trigger", "blocked", "confirmed", "tls.reset.sni")
 def _() -> tuple[Scene, Context]:
     here = Scene(HTTPS).tcp(EXAMPLE).tls(EXAMPLE, EXAMPLE, "connection_reset")
-    return sni_filtered(here, "connection_reset", address=EXAMPLE), judged_with()
+    return sni_filtered(here, "connection_reset", address=EXAMPLE), judged_with(control_https())
 
 
 @story("by-name-and-cut-whatever-is-asked", "insufficient", "inconclusive", reason="insufficient_data")
@@ -1572,6 +1572,13 @@ def _() -> tuple[Scene, Context]:
 @story("by-name-and-refused", "insufficient", "inconclusive", reason="insufficient_data")
 def _() -> tuple[Scene, Context]:
     return Scene(HTTPS).tcp(EXAMPLE, failure="connection_refused"), judged_with(control_https())
+
+
+@story("by-name-and-refused-on-one-port", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    """That 443 led to the platform does not say where 80 led."""
+    here = Scene(HTTP).tcp(EXAMPLE, 80, "connection_refused").at(Purpose.RETRY).tcp(EXAMPLE, 80, "connection_refused")
+    return here.at(Purpose.ADDRESS_CHECK).tcp(EXAMPLE).tls(EXAMPLE, EXAMPLE), judged_with(control_http())
 
 
 @story("by-name-and-gone-everywhere", "control_fails_too", "down")
