@@ -302,7 +302,7 @@ def _control(control: Measurement | None) -> dict[str, Any] | None:
         "tcp_connect": {
             _address(one.address, one.port): {"status": one.failure is None, "failure": one.failure}
             for one in first
-            if isinstance(one, TcpObservation)
+            if isinstance(one, TcpObservation) and not one.is_by_name
         },
         "tls_handshake": {
             _address(one.address, one.port): {

@@ -1,7 +1,11 @@
 """Proxies that are asked for names: lookup and connection are one fact, which no verdict splits."""
 
+import contextlib
+import json
+import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ from monitor.lab.configuration import Agent
 from monitor.lab.interference import Cut
 from monitor.lab.laboratory import Lab
 from monitor.lab.pages import always, redirect
+from tests.scenarios.running import MONITOR, ROOT
 from tests.vantages.measuring import VANTAGE, X, measured, no_verdict, steps
 from tests.vantages.servers import dante, microsocks, tinyproxy
 
@@ -28,7 +33,7 @@ KNOWN = {
 }
 
 
-@contextmanager
+@contextlib.contextmanager
 def asked_by_name(folder: Path, proxy: Proxy, names: Mapping[str, str], **how: Any) -> Iterator[VANTAGE]:
     """Run a proxy that looks up these names and no others."""
     with proxy(folder, names=names, **how) as server:
@@ -36,7 +41,12 @@ def asked_by_name(folder: Path, proxy: Proxy, names: Mapping[str, str], **how: A
 
 
 @pytest.fixture(scope="module")
-def seen(running_lab: Lab, control: Agent, tmp_path_factory: pytest.TempPathFactory) -> Results:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("seen")
+
+
+@pytest.fixture(scope="module")
+def seen(running_lab: Lab, control: Agent, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """What is seen of an open target, by what the proxies know of it or allow."""
     x = running_lab.address(X)
     tls_only = running_lab.ports.https
@@ -55,7 +65,7 @@ def seen(running_lab: Lab, control: Agent, tmp_path_factory: pytest.TempPathFact
             "knows-it-alone": vantage("alone", microsocks, {X: x}),
         }
         vantages["tls-only-by-address"] = {**vantages["tls-only"], "resolve": "own"}
-        return measured(running_lab, tmp_path_factory.mktemp("seen"), vantages, running_lab.url(X), control=control)
+        return measured(running_lab, folder, vantages, running_lab.url(X), control=control)
 
 
 @EVERY_PROXY
@@ -64,6 +74,19 @@ def test_what_is_reached_by_name_is_accessible_and_its_lookup_is_not_claimed(pro
     assert result["verdict"]["status"] == "accessible"
     assert steps(result) == {"tcp", "tls", "http"}
     assert {one["address"] for one in result["observations"]} == {X}
+
+
+def test_a_name_is_no_address_in_what_is_remembered_and_given_away(seen: Results, folder: Path) -> None:
+    assert seen
+    with contextlib.closing(sqlite3.connect(folder / "monitor.db")) as database:
+        proved = {address for (address,) in database.execute("SELECT address FROM known_address")}
+    assert X not in proved
+    given = ("export", "-c", str(folder / "probes.yaml"), "--format", "ooni", "--vantage", "knows-dante")
+    done = subprocess.run([*MONITOR, *given], capture_output=True, text=True, check=True, cwd=ROOT)
+    (line,) = done.stdout.splitlines()
+    keys = json.loads(line)["test_keys"]
+    assert (keys["queries"], keys["tcp_connect"]) == ([], [])
+    assert [one["failure"] for one in keys["tls_handshakes"]] == [None]
 
 
 @EVERY_PROXY
