@@ -143,7 +143,7 @@ class _Run:
         expected = self._request.target.expectation
         if self._toolbox.by_name and not url.is_literal:
             if hop and not url.is_tls:
-                # Where the name leads cannot be seen, so not into a network of the proxy's that proves nothing.
+                # It may lead into the proxy's own network, and in cleartext no certificate would stop us there.
                 return None
             addresses = [url.host]
         else:
