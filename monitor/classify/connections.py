@@ -50,7 +50,7 @@ def _difference(facts: Facts, hop: Hop, one: Endpoint, outcome: str) -> Mechanis
         not (True in passes and facts.is_trusted(hop, one.address)) or _is_unsteady(facts, hop, one, outcome)
     ):
         return None
-    on_path = one.purpose is not Purpose.ADDRESS_CHECK and one.address in hop.addresses
+    on_path = one.purpose is not Purpose.ADDRESS_CHECK and one.address in hop.places
     return Mechanism(step_of(one), outcome, hop.index, trigger, on_path)
 
 
@@ -65,7 +65,7 @@ def _failures_at(facts: Facts, hop: Hop) -> Iterator[tuple[Endpoint, str]]:
             outcome is not None
             and one.purpose is not Purpose.RETRY
             and (step_of(one), one.address, one.port) not in worked
-            and not facts.is_bogon(one.address)
+            and (hop.is_by_name or not facts.is_bogon(one.address))
             and not _is_masked(facts, one)
             and not facts.is_suspect(hop, one.address)
         ):

@@ -57,6 +57,11 @@ On a path that works, `dns.wrong_address` is a finding only if the address and i
 somebody was seen to answer on the path: two replies to one query contradict each other, or one operator answers
 differently over UDP and over encrypted DNS. A node of a content network inside the provider fails the second test.
 
+A proxy that is asked by name (`resolve: remote`) shows neither the lookup nor the address. If it does not connect, the
+name, the address or the proxy may be why: that has no label, no layer, and alone no verdict but `down`, where a control
+can neither look the name up nor connect. Once connected, what happens counts if the target's name is shown to set it
+off, or a certificate proved whose the place is; a connection alone, or another page in cleartext, proves nothing.
+
 IPv6 that works nowhere from this vantage is masked, an unreachable IPv4 address counts only while the line is known to
 work, and errors of the vantage's own system are never evidence.
 
@@ -150,6 +155,9 @@ vetoes are error pages of servers, caches and anti-bot services.
 Before a round, and after one that was not clean, the vantage must be `online`: k of n checks by different operators
 (names, anchors, portals,
 certificates). Otherwise every verdict of the round is `inconclusive` with the state as its reason, and nothing changes.
+A line is `degraded` if no certificate of its checks came good although something answers, or if half of the connections
+that open take three times as long as usual and 0.9 s longer: usual is the median of its last 100 checks on that
+network, ten at least since the daemon started.
 
 ## When a change counts
 

@@ -202,7 +202,7 @@ class Facts:
     def _is_cured(self, one: Observation, hop: Hop) -> bool:
         if isinstance(one, DnsObservation):
             return one.failure is None and bool(self.path.usable(one.addresses))
-        if not isinstance(one, Endpoint) or one.address not in hop.addresses or one.port != hop.place.port:
+        if not isinstance(one, Endpoint) or one.address not in hop.places or one.port != hop.place.port:
             return False
         if isinstance(one, HttpObservation) and not self.failed:
             return meets(one, self.context.expectation, hop.place.host)
@@ -233,7 +233,7 @@ class Facts:
         if self.failed:
             return tuple(
                 path.end.hop.index == end.hop.index
-                and path.end.layer is end.layer
+                and not path.end.layers.isdisjoint(end.layers)
                 and not path.end.complete
                 and path.end.failure is not None
                 for path in self.controls_at(end.hop)
@@ -339,7 +339,9 @@ class Facts:
         return hop.place.is_literal or address in view.control or address in view.verified
 
     def is_suspect(self, hop: Hop, address: str) -> bool:
-        """Tell whether an address is likely not the platform's."""
+        """Tell whether an address is likely not the platform's; of a name looked up elsewhere nobody can say so."""
+        if hop.is_by_name:
+            return False
         view = self.view(hop)
         if not view.has_reference or self.is_trusted(hop, address) or address in view.encrypted:
             return False

@@ -109,6 +109,8 @@ def outcome_of(observation: Observation) -> str | None:
         return None
     if observation.detail is not None and observation.detail.reason == "still_receiving":
         return None  # slow, not silent
+    if isinstance(observation, TcpObservation) and observation.is_by_name:
+        return None  # the name, the address or the proxy: nothing tells which
     if isinstance(observation, TlsObservation) and _is_alert(observation):
         return "alert"
     return OUTCOMES[step_of(observation)].get(observation.failure)

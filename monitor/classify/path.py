@@ -100,6 +100,17 @@ class Hop:
             return (self.place.host,)
         return tuple(dict.fromkeys(address for one in self.dns for address in one.addresses))
 
+    @cached_property
+    def is_by_name(self) -> bool:
+        """Whether a proxy was asked for the host by name: whether lookup or connection failed cannot be told then."""
+        host = "" if self.place.is_literal else self.place.host
+        return bool(host) and any(one.address == host for one in self.tcp)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """What an ordinary client here connects to: the addresses, or the name itself."""
+        return (self.place.host,) if self.is_by_name else self.addresses
+
     @property
     def response(self) -> HttpObservation | None:
         """The one exchange of this hop; if there are several, one without failure."""
@@ -131,6 +142,12 @@ class End:
     layer: Step
     failure: str | None = None
     complete: bool = False
+
+    @property
+    def layers(self) -> frozenset[Step]:
+        """The layers of which one is where it ended: asked by name, a proxy does not say which of the two."""
+        is_either = self.layer is Step.TCP and self.hop.is_by_name
+        return frozenset({Step.DNS, Step.TCP}) if is_either else frozenset({self.layer})
 
 
 class Path:
@@ -174,7 +191,7 @@ class Path:
         return self._end_by_steps(hop)
 
     def _end_by_steps(self, hop: Hop) -> End:
-        if not hop.place.is_literal and not self.usable(hop.addresses):
+        if not (hop.place.is_literal or hop.is_by_name) and not self.usable(hop.addresses):
             return End(hop, Step.DNS, Failure.DNS_BOGON_ERROR if hop.addresses else dns_failure(hop.dns))
         if not any(one.failure is None for one in hop.tcp):
             return End(hop, Step.TCP, _leading_failure(hop.tcp))

@@ -121,7 +121,7 @@ def _challenged(facts: Facts) -> bool:
 
 def _reaches_own_address(facts: Facts) -> bool:
     hop = facts.end.hop
-    return any(one.failure is None and not facts.is_suspect(hop, one.address) for one in hop.tcp)
+    return not hop.is_by_name and any(one.failure is None and not facts.is_suspect(hop, one.address) for one in hop.tcp)
 
 
 def _content_expected(facts: Facts) -> bool:
@@ -181,6 +181,7 @@ def _modified(facts: Facts) -> bool:
     return (
         response is not None
         and facts.comparison is Comparison.MODIFIED
+        and not facts.end.hop.is_by_name
         and not facts.is_suspect(facts.end.hop, response.address)
     )
 

@@ -21,6 +21,7 @@ _STEP_WORDS: Final = {
     Step.TLS: "the TLS handshake with",
     Step.HTTP: "the request to",
 }
+_LOOKED_UP_ELSEWHERE: Final = "the lookup of or the connection to"
 _REASON_WORDS: Final = {
     Reason.VANTAGE_OFFLINE: "its line was down",
     Reason.CAPTIVE_PORTAL: "a captive portal stands in the way",
@@ -74,7 +75,7 @@ def _layer(facts: Facts, rule: Rule, mechanisms: tuple[Mechanism, ...]) -> Step 
     """Return the layer at fault: where the path ended, unless only other layers were shown to be wrong."""
     if rule.status is Status.ACCESSIBLE or rule.is_our_fault:
         return None
-    ended = facts.end.layer
+    ended = facts.end.layer if len(facts.end.layers) == 1 else None
     blamed = [one.layer for one in mechanisms]
     return ended if not blamed or ended in blamed else blamed[0]
 
@@ -122,7 +123,8 @@ def _host(hop: Hop) -> str:
 
 
 def _step(facts: Facts) -> str:
-    return f"{_STEP_WORDS[facts.end.layer]} {_host(facts.end.hop)}"
+    words = _STEP_WORDS[facts.end.layer] if len(facts.end.layers) == 1 else _LOOKED_UP_ELSEWHERE
+    return f"{words} {_host(facts.end.hop)}"
 
 
 def _trouble(facts: Facts) -> str:

@@ -49,7 +49,7 @@ def command() -> None:
               help="Requests a second at most.")  # fmt: skip
 @click.option("--concurrency", type=click.IntRange(1, 1000), default=100, show_default=True,
               help="Measurements at a time at most.")  # fmt: skip
-@click.option("--no-sanity", is_flag=True, help="Report this vantage as online without checking its line.")
+@click.option("--no-sanity", is_flag=True, help="Report this vantage as online and ask nobody about its line.")
 @click.pass_context
 def serve_command(
     ctx: click.Context,
@@ -85,7 +85,7 @@ def serve_command(
         folder=None if plain_http else data,
         allowed_bogons=tuple(allowed),
         vantage=DirectOptions(kind="direct", source_address=source_address),
-        sanity=SanityConfig(enabled=not no_sanity),
+        sanity=SanityConfig(enabled=False, whoami=None) if no_sanity else SanityConfig(),
         ca_file=ca_file,
         rate=rate,
         concurrency=concurrency,

@@ -12,7 +12,14 @@ from monitor.config.alerting import AlertmanagerChannel, Maintenance, RouteConfi
 from monitor.config.document import Complaint, KeyPath
 from monitor.config.fields import host_name, is_address
 from monitor.config.quantities import written_seconds
-from monitor.config.schema import CONTROL_SITES_PLATFORM, AgentOptions, Configuration, PlatformConfig, TargetConfig
+from monitor.config.schema import (
+    CONTROL_SITES_PLATFORM,
+    AgentOptions,
+    Configuration,
+    PlatformConfig,
+    ProxyOptions,
+    TargetConfig,
+)
 from monitor.model.vantage import Role
 
 POLITE_SECONDS: Final = 300.0
@@ -49,12 +56,27 @@ def complaints_about(config: Configuration, declared_vantages: Iterable[str]) ->
             yield Complaint((*path, "probe"), f"unknown kind {target.probe!r}; known: {', '.join(probe_kinds)}")
         if target.interval is not None:
             yield from _about_interval(config, target.interval, (*path, "interval"))
+        yield from _about_names(config, path, target)
         for index, vantage in enumerate(target.vantages or ()):
             where = (*path, "vantages", index)
             if vantage not in known_vantages:
                 yield Complaint(where, f"unknown vantage {vantage!r}; {suggestion(vantage, known_vantages)}")
             elif vantage in config.vantages and config.vantages[vantage].role is Role.CONTROL:
                 yield Complaint(where, f"{vantage} is a control, which measures every target anyway")
+
+
+def _about_names(config: Configuration, path: KeyPath, target: TargetConfig) -> Iterator[Complaint]:
+    """Where a proxy looks the name up, a connection alone may lead anywhere."""
+    if target.expect.until != "tcp" or is_address((urlsplit(target.url).hostname or "").strip("[]")):
+        return
+    for name, vantage in config.vantages.items():
+        is_used = target.vantages is None or name in target.vantages or vantage.role is Role.CONTROL
+        if is_used and isinstance(vantage, ProxyOptions) and vantage.resolve == "remote":
+            message = (
+                f"{name} has its proxy look names up (resolve: remote), so a connection does not show whose it is;"
+                " expect more, or leave this vantage out of the target's vantages"
+            )
+            yield Complaint((*path, "expect"), message)
 
 
 def _about_rollup(platform: str, written: PlatformConfig) -> Iterator[Complaint]:

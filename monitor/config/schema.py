@@ -227,6 +227,8 @@ class TunnelOptions(VantageConfig):
 class ProxyOptions(TunnelOptions):
     """What the kinds of proxies have in common."""
 
+    # `own`: by questions of ours through the proxy, which is then asked for an address; `remote`: by the proxy itself.
+    resolve: Literal["own", "remote"] = "own"
     username: LoginName | None = None
     password: SecretText | None = None
     password_file: Path | None = None

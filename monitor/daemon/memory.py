@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from monitor.model.address import is_address
 from monitor.model.measurement import Measurement
 from monitor.model.observation import HttpObservation, Purpose, TlsObservation
 from monitor.model.outcome import Incident, Outcome
@@ -135,7 +136,8 @@ class Memory:
         for one in measurement.observations:
             if not isinstance(one, TlsObservation) or one.purpose not in {Purpose.PATH, Purpose.ADDRESS_CHECK}:
                 continue
-            if one.verified and (one.hop == 0 or is_accessible) and len(known) < MAX_KNOWN_ADDRESSES:
+            is_proof = one.verified and (one.hop == 0 or is_accessible) and is_address(one.address)
+            if is_proof and len(known) < MAX_KNOWN_ADDRESSES:
                 known.add(one.address)
 
     def take_incident(self, incident: Incident) -> None:

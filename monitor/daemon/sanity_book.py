@@ -2,21 +2,27 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
+from monitor.detect.line import CHECKS_KEPT, is_degraded, opening_seconds
 from monitor.model.seams import Clock, Vantage, VantageError
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageState
 
 log = logging.getLogger("monitor.vantage")
+_IN_ORDER: Final = frozenset({VantageState.ONLINE, VantageState.MOVED})
+_SLOW: Final = "connections take much longer to open than usual"
 
 
 class SanityBook:
     """Hands out checks that are fresh enough, running at most one at a time per vantage.
 
     A vantage whose network changed since the check before is `moved` once: the round is void, the next one starts the
-    new network's series. `on_check` hears every check made.
+    new network's series. One that is much slower than in its checks before is `degraded`; when it stays so for half of
+    what is remembered, that is how it is. `on_check` hears every check made.
     """
 
     def __init__(self, clock: Clock, max_age_seconds: float, on_check: Callable[[VantageCheck], None]) -> None:
@@ -26,6 +32,7 @@ class SanityBook:
         self._locks: dict[str, asyncio.Lock] = {}
         self._latest: dict[str, tuple[float, VantageCheck]] = {}
         self._networks: dict[str, NetworkIdentity] = {}  # on which each vantage was in order last
+        self._opening: dict[str, deque[float]] = {}  # seconds to open a connection on that network, by check
 
     async def recent(self, vantage: Vantage) -> VantageCheck:
         """Return a check that is at most `max_age_seconds` old."""
@@ -43,7 +50,9 @@ class SanityBook:
             before = self._networks.get(name)
             if before and _moved(before, check.network) and check.state is VantageState.ONLINE:
                 check = msgspec.structs.replace(check, state=VantageState.MOVED)
-            if check.network.asn is not None and check.state in {VantageState.ONLINE, VantageState.MOVED}:
+                self._opening.pop(name, None)
+            check = self._compared(check)
+            if check.network.asn is not None and check.state in _IN_ORDER:
                 self._networks[name] = check.network
             self._latest[name] = (began, check)
             self._on_check(check)
@@ -58,6 +67,19 @@ class SanityBook:
         """Drop what is known of a vantage whose configuration changed."""
         self._latest.pop(name, None)
         self._networks.pop(name, None)
+        self._opening.pop(name, None)
+
+    def _compared(self, check: VantageCheck) -> VantageCheck:
+        """Compare an otherwise good check with those before, and remember it."""
+        seconds = opening_seconds(check.observations)
+        if check.state not in _IN_ORDER or seconds is None:
+            return check
+        earlier = self._opening.setdefault(check.vantage, deque(maxlen=CHECKS_KEPT))
+        is_slow = is_degraded(seconds, earlier)
+        earlier.append(seconds)
+        if not is_slow:
+            return check
+        return msgspec.structs.replace(check, state=VantageState.DEGRADED, notes=(*check.notes, _SLOW))
 
     async def _check(self, vantage: Vantage) -> VantageCheck:
         try:

@@ -17,6 +17,7 @@ from cryptography import x509
 from monitor.exporter import table
 from monitor.exporter.exposition import Format, document
 from monitor.exporter.table import Metric
+from monitor.model.address import is_address
 from monitor.model.failure import TOO_MANY_REDIRECTS
 from monitor.model.measurement import Evidence, Recording
 from monitor.model.observation import (
@@ -67,10 +68,12 @@ def _samples(recording: Recording, verdict: Verdict, target: Target, timeout_sec
     yield table.PROBE_SUCCESS, (), int(verdict.status is Status.ACCESSIBLE)
     yield table.PROBE_DURATION, (), measurement.elapsed_seconds
     yield table.PROBE_TIMEOUT, (), timeout_seconds
-    address = _address(path, 0)
+    used = _address(path, 0)
+    # What a proxy was asked for by name led to an address that nobody told.
+    address = ipaddress.ip_address(used) if used and is_address(used) else None
     yield table.PROBE_DNS_LOOKUP, (), _resolve_seconds(path, 0)
-    yield table.PROBE_IP_PROTOCOL, (), ipaddress.ip_address(address).version if address else 0
-    yield table.PROBE_IP_ADDR_HASH, (), _fnv1a(ipaddress.ip_address(address).packed) if address else 0
+    yield table.PROBE_IP_PROTOCOL, (), address.version if address else 0
+    yield table.PROBE_IP_ADDR_HASH, (), _fnv1a(address.packed) if address else 0
     if not (target.expectation.tls_only or target.expectation.tcp_only):
         yield from _http_samples(path)
     has_no_text = bool(https) and https[-1].text_found is False

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.process_collector import ProcessCollector
 
+from monitor.detect.line import opening_seconds
 from monitor.events.annotation import Calendar
 from monitor.exporter import table
 from monitor.exporter.event_samples import event_samples
@@ -88,6 +89,9 @@ class Exporter:
             for state in VantageState:
                 self._put(table.VANTAGE_STATE, int(check.state is state), vantage.name, state)
             self._put(table.VANTAGE_LAST_CHECK, check.started_at.timestamp(), vantage.name)
+            self._samples[table.VANTAGE_CONNECT].pop((vantage.name,), None)
+            if (seconds := opening_seconds(check.observations)) is not None:
+                self._put(table.VANTAGE_CONNECT, seconds, vantage.name)
             claims = vantage.as_claimed(check.network)
             for claim in ("country", "asn"):
                 self._samples[table.VANTAGE_AS_CLAIMED].pop((vantage.name, claim), None)

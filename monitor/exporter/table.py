@@ -104,6 +104,12 @@ VANTAGE_AS_CLAIMED: Final = Metric(
     labels=("vantage", "claim"),
     help="1 if the country or asn seen is the one that the configuration claims, 0 if not; absent while unknown.",
 )
+VANTAGE_CONNECT: Final = Metric(
+    name="access_vantage_connect_seconds",
+    labels=("vantage",),
+    unit="seconds",
+    help="Median time in which the latest sanity checks opened a connection; absent if fewer than three were opened.",
+)
 VANTAGE_LAST_CHECK: Final = Metric(
     name="access_vantage_last_check_timestamp_seconds",
     labels=("vantage",),
@@ -296,7 +302,7 @@ MODULE_UNKNOWN: Final = Metric(
     kind=Kind.COUNTER,
     help="Requests to /probe that named an unknown module.",
 )
-VANTAGE_METRICS: Final = (VANTAGE_ONLINE, VANTAGE_STATE, VANTAGE_AS_CLAIMED, VANTAGE_LAST_CHECK)
+VANTAGE_METRICS: Final = (VANTAGE_ONLINE, VANTAGE_STATE, VANTAGE_AS_CLAIMED, VANTAGE_CONNECT, VANTAGE_LAST_CHECK)
 
 # In the order of /metrics. The first block has one group of lines for each target at each vantage.
 TARGET_METRICS: Final = (
@@ -316,6 +322,7 @@ OTHER_METRICS: Final = (
     VANTAGE_ONLINE,
     VANTAGE_STATE,
     VANTAGE_AS_CLAIMED,
+    VANTAGE_CONNECT,
     VANTAGE_LAST_CHECK,
     PLATFORM_STATUS,
     PLATFORM_PARTIAL,

@@ -112,7 +112,9 @@ class _Keys:
         own = [one for one in self._measurement.observations if one.purpose in _OWN]
         return {
             "queries": [self._query(one, place) for place, one in enumerate(own) if isinstance(one, DnsObservation)],
-            "tcp_connect": [self._connect(one) for one in own if isinstance(one, TcpObservation)],
+            "tcp_connect": [
+                self._connect(one) for one in own if isinstance(one, TcpObservation) and not one.is_by_name
+            ],
             "tls_handshakes": [self._handshake(one) for one in own if isinstance(one, TlsObservation)],
             "requests": [self._request(one) for one in reversed(own) if isinstance(one, HttpObservation)],
         }
@@ -300,7 +302,7 @@ def _control(control: Measurement | None) -> dict[str, Any] | None:
         "tcp_connect": {
             _address(one.address, one.port): {"status": one.failure is None, "failure": one.failure}
             for one in first
-            if isinstance(one, TcpObservation)
+            if isinstance(one, TcpObservation) and not one.is_by_name
         },
         "tls_handshake": {
             _address(one.address, one.port): {

@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from monitor.model.address import is_address
+
 
 class Step(StrEnum):
     """The layers that an observation can speak about."""
@@ -113,10 +115,19 @@ class DnsObservation(_Observation, frozen=True, kw_only=True, tag="dns"):
 
 
 class TcpObservation(_Observation, frozen=True, kw_only=True, tag="tcp"):
-    """One connection attempt to one address."""
+    """One connection attempt to one address.
+
+    Where a proxy is asked for a host by name, `address` is that name in this and every later step: looking it up and
+    connecting are one fact then, and there is no dns observation.
+    """
 
     address: str
     port: int
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether the lookup of the name is part of the attempt."""
+        return not is_address(self.address)
 
 
 class TlsObservation(_Observation, frozen=True, kw_only=True, tag="tls"):

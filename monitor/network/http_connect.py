@@ -21,6 +21,8 @@ _STATUS_ERROR: Final = re.compile(r";\s*error\s*=\s*([a-z_]{1,64})")
 _SQUID_CONNECT: Final = re.compile(r"ERR_CONNECT_FAIL (\d{1,4})")
 # The proxy tried and got nowhere: a fact about the address, though not always one that tells much.
 _TRIED: Final = frozenset({500, 502, 503, 504})
+# RFC 9209 section 2.3: the name could not be looked up. Only a proxy that is asked for names can say so.
+_NOT_LOOKED_UP: Final = frozenset({"dns_error", "dns_timeout"})
 
 
 async def log_in(conversation: Conversation, server: ProxyServer) -> None:
@@ -28,7 +30,7 @@ async def log_in(conversation: Conversation, server: ProxyServer) -> None:
 
 
 async def ask(conversation: Conversation, server: ProxyServer, address: str, port: int) -> Stream:
-    """Ask for a connection to an address; raises ClassifiedError for what befell it, ProxyError."""
+    """Ask for a connection to an address, or a name; raises ClassifiedError for what befell it, ProxyError."""
     authority = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     headers = [("Host", authority)]
     if server.username is not None:
@@ -72,7 +74,8 @@ def _failed(response: h11.Response) -> Exception:
         return ClassifiedError(ERRNO_FAILURES[int(failed[1])], FailureDetail(errno=int(failed[1])), received)
     if status == 407:
         return ProxyError("the proxy refused user name and password")
-    if status in _TRIED and not told and not squid.startswith("ERR_ACCESS"):
-        reason = FailureDetail(reason=f"connect_status_{status}")
+    is_silent = status in _TRIED and not told and not squid.startswith("ERR_ACCESS")
+    if is_silent or (told and told[1] in _NOT_LOOKED_UP):
+        reason = FailureDetail(reason=told[1] if told else f"connect_status_{status}")
         return ClassifiedError(f"{UNKNOWN_FAILURE}the proxy did not connect", reason, received)
     return ProxyError(f"the proxy does not allow this connection (HTTP status {status})")

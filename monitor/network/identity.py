@@ -16,7 +16,7 @@ import dns.message
 import dns.rdatatype
 import maxminddb
 
-from monitor.model.seams import Network
+from monitor.model.seams import Network, VantageError
 from monitor.model.vantage import NetworkIdentity
 from monitor.network.failures import NETWORK_ERRORS
 
@@ -48,15 +48,16 @@ async def ask_txt(
 ) -> list[str]:
     """Return the TXT strings or addresses that one server answers; [] on any failure.
 
-    One question (RFC 1035); at most 20 answers of 255 characters are read. Raises VantageError.
+    One question (RFC 1035); at most 20 answers of 255 characters are read. Raises VantageError if the network is not
+    ready at all.
     """
     query = dns.message.make_query(name, query_type)
     ready = await network.ready()
     try:
         async with asyncio.timeout(seconds):
             reply = await (_over_tcp if over_tcp else _over_udp)(ready, server, query)
-    except NETWORK_ERRORS:
-        return []
+    except (VantageError, *NETWORK_ERRORS):
+        return []  # a proxy that lets nothing but the web through answers as little as a silent server
     if reply is None:
         return []
     texts = [

@@ -96,7 +96,10 @@ class Dialogue(Protocol):
         ...
 
     async def ask(self, conversation: Conversation, server: ProxyServer, address: str, port: int) -> Stream:
-        """Ask for a connection; raises ClassifiedError for what befell it, ProxyError if the proxy will not try."""
+        """Ask for a connection to an address, or to a name that the proxy looks up.
+
+        Raises ClassifiedError for what befell it, ProxyError if the proxy will not try.
+        """
         ...
 
 

@@ -21,3 +21,4 @@ class Toolbox:
     vantage: str
     own_addresses: frozenset[str] = frozenset()
     nameservers: Callable[[], tuple[Endpoint, ...]] = nameservers  # of the system
+    by_name: bool = False  # the network is asked for names, and looks them up itself

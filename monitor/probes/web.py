@@ -2,8 +2,9 @@
 
 Every hop: A and AAAA, connections to the first addresses of each family, TLS on each, and one GET over the first whose
 certificate is good, IPv4 first. Redirects are followed hop by hop, each resolved afresh; nothing is reused between
-hops but cookies. A target that is always measured over HTTP/3 too gets one QUIC handshake at the end. Asked for
-follow-ups, the probe carries out exactly these. It holds no opinion.
+hops but cookies. A network that is asked by name gets the name in place of addresses, and nothing is resolved. A target
+that is always measured over HTTP/3 too gets one QUIC handshake at the end. Asked for follow-ups, the probe carries out
+exactly these. It holds no opinion.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from monitor.model.address import is_address
 from monitor.model.bogon import is_bogon
 from monitor.model.failure import Failure
 from monitor.model.measurement import FollowUp, Measurement, Recording, Request
@@ -139,7 +141,13 @@ class _Run:
 
     async def _hop(self, url: WebUrl, hop: int, cookies: CookieJar) -> HttpObservation | None:
         expected = self._request.target.expectation
-        addresses = self._chosen((url.host,) if url.is_literal else await self._resolve(url.host, hop))
+        if self._toolbox.by_name and not url.is_literal:
+            if hop and not url.is_tls:
+                # It may lead into the proxy's own network, and in cleartext no certificate would stop us there.
+                return None
+            addresses = [url.host]
+        else:
+            addresses = self._chosen((url.host,) if url.is_literal else await self._resolve(url.host, hop))
         if len(addresses) == 1 and url.is_tls and not (expected.tcp_only or expected.tls_only):
             stream = await self._open(url, addresses[0], hop, finish=False)
             return None if stream is None else await self._get(url, addresses[0], stream, hop, cookies)
@@ -254,8 +262,9 @@ class _Run:
             self._add(observation, self._limits.dns_seconds, seconds)
 
     async def _look_again(self, asked: FollowUp) -> None:
-        """Look once more at one address, which is no bogon unless its range is allowed."""
-        if is_bogon(asked.address, self._request.allowed_bogons):
+        """Look once more at one address, which is no bogon unless its range is allowed, or at a name."""
+        is_name = self._toolbox.by_name and not is_address(asked.address)
+        if not is_name and is_bogon(asked.address, self._request.allowed_bogons):
             return
         place = _Place(asked.address, asked.port, asked.server_name, asked.purpose, asked.hop)
         if asked.until == "quic":

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from monitor.events.annotation import Calendar
+from monitor.model.address import is_address
 from monitor.model.aggregation import OoniCount
 from monitor.model.alert import Notice
 from monitor.model.fingerprint import FingerprintSet
@@ -533,6 +534,8 @@ class Recorder:
             if not isinstance(observation, TlsObservation) or not observation.verified or not observation.server_name:
                 continue
             if observation.purpose not in _OF_THE_TARGET or (observation.hop and not leads_home):
+                continue
+            if not is_address(observation.address):  # a name that a proxy looked up
                 continue
             key = (target, observation.server_name, observation.address)
             if self._proved.get(key, -1) < hour:

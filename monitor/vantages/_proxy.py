@@ -27,4 +27,4 @@ def proxied(name: str, options: ProxyOptions, parts: Parts, dialogue: Dialogue) 
         clock=parts.clock,
         seconds=seconds_to_reach(parts.limits),
     )
-    return TunnelVantage(name, options, parts, network)
+    return TunnelVantage(name, options, parts, network, by_name=options.resolve == "remote")

@@ -82,7 +82,8 @@ def state_of(
     if not valid and len(issuers) > 1 and len(set(issuers)) == 1:
         return VantageState.TLS_INTERCEPTED, tuple(notes)
     names_ok = sum(findings.names_resolved) >= min(names_required, len(findings.names_resolved))
-    anchors_ok = sum(findings.anchors_connected) >= min(anchors_required, len(findings.anchors_connected))
+    connected = findings.anchors_connected
+    anchors_ok = bool(connected) and sum(connected) >= min(anchors_required, len(connected))
     portal_ok = findings.portals.count(True) > 0
     if findings.nxdomain_rewritten:
         notes.append("the resolver answers for names that do not exist")
@@ -90,9 +91,10 @@ def state_of(
         state = VantageState.DNS_BROKEN if anchors_ok or valid or portal_ok else VantageState.OFFLINE
         return state, tuple(notes)
     if valid or not findings.certificates:
-        if not anchors_ok and findings.anchors_connected:
+        if not anchors_ok and connected:
             notes.append("too few anchor addresses connect")
-        online = bool(valid) or anchors_ok or portal_ok
+        is_bare = not (connected or findings.portals or findings.certificates)  # names are all that is asked for
+        online = bool(valid) or anchors_ok or portal_ok or is_bare
         return (VantageState.ONLINE if online else VantageState.OFFLINE), tuple(notes)
     if not anchors_ok and not portal_ok:
         return VantageState.OFFLINE, tuple(notes)
@@ -110,20 +112,20 @@ async def check(
     single_steps = tuple(
         FollowUp(purpose=Purpose.PATH, until="dns", host=name, resolver=resolver) for name in lookups
     ) + tuple(FollowUp(purpose=Purpose.PATH, until="tcp", address=address, port=port) for address, port in plan.anchors)
+    together = [_request(plan, "https://sanity.invalid/", Expectation(), single_steps)] if single_steps else []
     recordings = await asyncio.gather(
-        measure(_request(plan, "https://sanity.invalid/", Expectation(), single_steps)),
         *(measure(_request(plan, url, _portal_expectation(good))) for url, good in plan.portals.items()),
         *(measure(_request(plan, f"https://{host}/", Expectation(tls_only=True))) for host in plan.tls_hosts),
+        *map(measure, together),
     )
-    steps, portals = recordings[0], recordings[1 : 1 + len(plan.portals)]
-    tls = recordings[1 + len(plan.portals) :]
-    dns = [one for one in steps.measurement.observations if isinstance(one, DnsObservation)]
+    portals, others = recordings[: len(plan.portals)], recordings[len(plan.portals) :]
+    tls, single = others[: len(plan.tls_hosts)], others[len(plan.tls_hosts) :]
+    steps = [one for recording in single for one in recording.measurement.observations]
+    dns = [one for one in steps if isinstance(one, DnsObservation)]
     findings = Findings(
         names_resolved=tuple(_is_sane(one, plan.allowed_bogons) for one in dns if one.host != label),
         nxdomain_rewritten=any(one.addresses for one in dns if one.host == label),
-        anchors_connected=tuple(
-            one.failure is None for one in steps.measurement.observations if isinstance(one, TcpObservation)
-        ),
+        anchors_connected=tuple(one.failure is None for one in steps if isinstance(one, TcpObservation)),
         portals=tuple(
             _portal(recording.measurement.observations, good)
             for recording, good in zip(portals, plan.portals.values(), strict=True)

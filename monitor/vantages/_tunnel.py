@@ -2,17 +2,18 @@
 
 Every round rests on a test of the tunnel itself: reaching it, logging in, and the sanity checks through it. If that
 fails the vantage is offline and its measurements raise VantageError (`proxy_failed`); there is no way around.
-What cannot be seen through it, QUIC and DNS over UDP, is left out.
+What cannot be seen through it, QUIC and DNS over UDP, is left out. A proxy that is asked by name shows no DNS at all.
 """
 
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
 from monitor.config.schema import TunnelOptions
 from monitor.model.failure import CERTIFICATE_FAILURES
 from monitor.model.measurement import FollowUp, Measurement, Recording, Request
-from monitor.model.observation import DnsObservation, TcpObservation
+from monitor.model.observation import DnsObservation, Purpose, TcpObservation
 from monitor.model.seams import Network, VantageError
 from monitor.model.target import QuicUse
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageInfo, VantageState
@@ -37,16 +38,19 @@ class Tunnel(Network, Protocol):
 class TunnelVantage(HereVantage):
     """Satisfies `Vantage`: measures here, through `tunnel`."""
 
-    def __init__(self, name: str, options: TunnelOptions, parts: Parts, tunnel: Tunnel) -> None:
-        super().__init__(name, options, parts, tunnel, is_tunnel=True)
+    def __init__(
+        self, name: str, options: TunnelOptions, parts: Parts, tunnel: Tunnel, *, by_name: bool = False
+    ) -> None:
+        super().__init__(name, options, parts, tunnel, is_tunnel=True, by_name=by_name)
         self._tunnel = tunnel
+        self._by_name = by_name
         self._trouble: VantageError | None = None
 
     async def measure(self, request: Request) -> Recording:
         """Measure one target through the tunnel, without the steps that it hides; raises VantageError."""
         if self._trouble is not None:
             raise VantageError(str(self._trouble), self._trouble.reason) from self._trouble
-        visible = tuple(one for one in request.follow_ups if _is_visible(one, request.resolvers[0]))
+        visible = tuple(self._visible(request))
         if request.follow_ups and not visible:
             return self._nothing(request)
         target = replace(request.target, quic=QuicUse.OFF)
@@ -71,6 +75,24 @@ class TunnelVantage(HereVantage):
         """Close the tunnel."""
         await self._tunnel.close()
 
+    async def _look(self, request: Request) -> Recording:
+        try:
+            return await super()._look(request)
+        except VantageError:
+            if not self._by_name:
+                raise
+            # Many proxies let nothing but TLS on 443 through, so a check that is refused is a check without an answer.
+            return self._nothing(request)
+
+    def _visible(self, request: Request) -> Iterator[FollowUp]:
+        """Yield the follow-ups that can be carried out, as they are asked of this tunnel."""
+        for one in request.follow_ups:
+            if not self._by_name:
+                if _is_visible(one, request.resolvers[0]):
+                    yield one
+            elif one.until not in {"dns", "quic"} and one.purpose not in _AT_KNOWN_ADDRESSES:
+                yield replace(one, address=one.host) if one.purpose is Purpose.TRANSFER_REFERENCE else one
+
     def _nothing(self, request: Request) -> Recording:
         started_at = self._clock.now()
         return Recording(
@@ -87,6 +109,10 @@ class TunnelVantage(HereVantage):
         )
 
 
+# Looks at addresses that somebody else resolved, of which a proxy that is asked by name knows nothing.
+_AT_KNOWN_ADDRESSES: Final = frozenset(
+    {Purpose.OTHER_ADDRESS, Purpose.UNRELATED_ADDRESS, Purpose.UNRELATED_HARMLESS, Purpose.CONTROL_CHECK}
+)
 _ROTATING = ("the exit has another address than at the check before",)
 
 

@@ -1553,3 +1553,57 @@ def _() -> tuple[Scene, Context]:
     page = REFUSALS["urdu"].encode()
     here = _http(Scene(HTTP), status=451, headers=(), title="", body=page, keep_body=True)
     return here, judged_with(control_http(), bodies=bodies(page))
+
+
+# Through a proxy that is asked by name: there is no lookup to be seen, and the name stands where an address would.
+
+
+@story("by-name-and-reached", "tls_success", "accessible")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).tcp(EXAMPLE).tls(EXAMPLE, EXAMPLE).http(HTTPS, EXAMPLE)
+    return here, judged_with(control_https())
+
+
+@story("by-name-and-cut", "isolated_trigger", "blocked", "confirmed", "tls.reset.sni")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).tcp(EXAMPLE).tls(EXAMPLE, EXAMPLE, "connection_reset")
+    return sni_filtered(here, "connection_reset", address=EXAMPLE), judged_with(control_https())
+
+
+@story("by-name-and-cut-whatever-is-asked", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    # Whose the place is that the proxy was led to, nobody knows: it may be the resolver that lies.
+    here = Scene(HTTPS).tcp(EXAMPLE).tls(EXAMPLE, EXAMPLE, "connection_reset")
+    for _ in range(5):
+        here.at(Purpose.RETRY).tcp(EXAMPLE).tls(EXAMPLE, EXAMPLE, "connection_reset")
+    return here, judged_with(control_https())
+
+
+@story("by-name-and-refused", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTPS).tcp(EXAMPLE, failure="connection_refused"), judged_with(control_https())
+
+
+@story("by-name-and-refused-on-one-port", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    """That 443 led to the platform does not say where 80 led."""
+    here = Scene(HTTP).tcp(EXAMPLE, 80, "connection_refused").at(Purpose.RETRY).tcp(EXAMPLE, 80, "connection_refused")
+    return here.at(Purpose.ADDRESS_CHECK).tcp(EXAMPLE).tls(EXAMPLE, EXAMPLE), judged_with(control_http())
+
+
+@story("by-name-and-gone-everywhere", "control_fails_too", "down")
+def _() -> tuple[Scene, Context]:
+    elsewhere = control().dns(EXAMPLE, failure="dns_nxdomain_error")
+    return Scene(HTTPS).tcp(EXAMPLE, failure="unknown_failure: general SOCKS failure"), judged_with(elsewhere)
+
+
+@story("by-name-and-only-a-connection-is-expected", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTPS).tcp(EXAMPLE), judged_with(control_https(), expectation=Expectation(tcp_only=True))
+
+
+@story("by-name-and-another-page", "insufficient", "inconclusive", reason="content_unclear")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTP).tcp(EXAMPLE, 80)
+    here.http(HTTP, EXAMPLE, title="Nothing to see", body=b"go away", headers=(("server", "other"),))
+    return here, judged_with(control_http())

@@ -54,7 +54,9 @@ SETTINGS: Final = FollowUpSettings(
 JUNK: Final = "\x1b[31m<script>alert(1)</script>\u202e"
 
 texts = st.sampled_from(["", "a.example", "b.a.example", "A.example.", JUNK, "x" * 300])
-addresses = st.sampled_from(["93.184.216.34", "93.184.216.35", "10.0.0.1", "2606:2800::1", "fe80::1", "", "no address"])
+addresses = st.sampled_from(
+    ["93.184.216.34", "93.184.216.35", "10.0.0.1", "2606:2800::1", "fe80::1", "", "no address", "a.example"]
+)
 urls = st.sampled_from(
     ["https://a.example/", "http://a.example/", "http://b.a.example:8080/", "https://[2606:2800::1]/", "http://[bad",
      "https://a.example:99999/", f"https://{JUNK}/", "https://93.184.216.34/", "", "mailto:a@b"]

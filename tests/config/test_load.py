@@ -131,6 +131,12 @@ FINGERPRINT = "ab" * 32
         (socks("resolvers: system"), ":4: vantages.there.resolvers.0: must be tcp://ADDRESS, tls://HOST@ADDRESS or"),
         (socks("resolvers: 'udp://9.9.9.9'"), "must be tcp://ADDRESS, tls://HOST@ADDRESS or https://HOST/PATH@ADDRESS"),
         (socks("resolvers: 'tls://dns.quad9.net'"), "must be tcp://ADDRESS, tls://HOST@ADDRESS or https://HOST"),
+        (socks("resolve: proxy"), ":4: vantages.there.resolve: must be 'own' or 'remote', not 'proxy'"),
+        (socks("resolve: remote").replace("kind: socks5", "kind: ssh"), "vantages.there.resolve: unknown key"),
+        (
+            target("expect: tcp").replace("kind: direct", "kind: socks5, server: 'a:1', resolve: remote"),
+            ":7: platforms.x.targets.x-home.expect: here has its proxy look names up (resolve: remote), so",
+        ),
         (socks("server: nowhere"), ":4: vantages.there.server: this key stands in line 4 already"),
         (socks("username: me"), ":4: vantages.there: username and password (or password_file) go together"),
         (socks("username: me, password: hunter2"), "vantages.there.password: must not be written into the file"),

@@ -7,6 +7,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -294,3 +295,15 @@ def refused(folder: Path, options: tuple[str, ...], why: str) -> None:
     assert done.returncode == 2
     assert why in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("options", "asked_for"), [((), ["myip.opendns.com"]), (("--no-sanity",), [])])
+def test_an_agent_without_sanity_checks_asks_nobody_who_it_is(
+    options: tuple[str, ...], asked_for: list[str], tmp_path: Path
+) -> None:
+    apart = ("unshare", "--user", "--map-root-user", "--net")
+    done = subprocess.run(
+        [*apart, sys.executable, "-m", "tests.daemon.quiet_agent", str(tmp_path), *options],
+        capture_output=True, text=True, timeout=120, check=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.stdout.split() == asked_for

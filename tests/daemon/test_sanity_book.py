@@ -4,13 +4,17 @@ from collections.abc import Sequence
 import pytest
 
 from monitor.daemon.sanity_book import SanityBook
+from monitor.detect.line import CHECKS_NEEDED
+from monitor.model.observation import TcpObservation
 from monitor.model.seams import VantageError
 from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageState
 from tests.fakes.vantages import HandClock, ScriptedVantage
 
 HOME, AWAY, UNKNOWN = NetworkIdentity(asn=17557), NetworkIdentity(asn=135407), NetworkIdentity()
 ONLINE, OFFLINE, MOVED = VantageState.ONLINE, VantageState.OFFLINE, VantageState.MOVED
-Look = tuple[VantageState, NetworkIdentity]
+DEGRADED = VantageState.DEGRADED
+Look = tuple[VantageState, NetworkIdentity] | tuple[VantageState, NetworkIdentity, float]
+QUICK, SLOW = (ONLINE, HOME, 0.03), (ONLINE, HOME, 1.2)
 
 
 class Changing(ScriptedVantage):
@@ -25,7 +29,11 @@ class Changing(ScriptedVantage):
         check = await super().check()
         if isinstance(look, VantageError):
             raise look
-        return VantageCheck(vantage="tunnel", started_at=check.started_at, state=look[0], network=look[1])
+        took = look[2:]  # to open each of its connections
+        opened = tuple(TcpObservation(address="192.0.2.1", port=443, elapsed_seconds=one) for one in took * 3)
+        return VantageCheck(
+            vantage="tunnel", started_at=check.started_at, state=look[0], network=look[1], observations=opened
+        )
 
 
 def checks(*looks: Look | VantageError) -> list[VantageCheck]:
@@ -71,3 +79,25 @@ def test_a_vantage_that_cannot_be_used_is_offline_for_a_reason() -> None:
     failed, again = checks(VantageError("the proxy cannot be reached", "proxy_failed"), (ONLINE, HOME))
     assert (failed.state, failed.reason, failed.notes) == (OFFLINE, "proxy_failed", ("the proxy cannot be reached",))
     assert (again.state, again.reason) == (ONLINE, None)
+
+
+def test_a_line_much_slower_than_before_is_degraded_until_it_is_quick_again() -> None:
+    *before, slow, again = checks(*[QUICK] * CHECKS_NEEDED, SLOW, QUICK)
+    assert {check.state for check in before} == {ONLINE}
+    assert (slow.state, slow.notes) == (DEGRADED, ("connections take much longer to open than usual",))
+    assert again.state is ONLINE
+
+
+def test_a_line_that_stays_slow_is_at_last_a_slow_line() -> None:
+    states = [check.state for check in checks(*[QUICK] * CHECKS_NEEDED, *[SLOW] * (CHECKS_NEEDED + 1))]
+    assert states[CHECKS_NEEDED:] == [*[DEGRADED] * CHECKS_NEEDED, ONLINE]
+
+
+def test_another_network_has_a_past_of_its_own() -> None:
+    states = [check.state for check in checks(*[QUICK] * CHECKS_NEEDED, (ONLINE, AWAY, 1.2), (ONLINE, AWAY, 1.2))]
+    assert states[CHECKS_NEEDED:] == [MOVED, ONLINE]
+
+
+def test_a_line_that_is_down_is_not_called_slow() -> None:
+    states = [check.state for check in checks(*[QUICK] * CHECKS_NEEDED, (OFFLINE, HOME, 1.2))]
+    assert states[-1] is OFFLINE

@@ -233,3 +233,12 @@ def test_promtool_finds_nothing_to_say_about_a_probe() -> None:
     text = probe_exposition(recording(), BLOCKED, X_HOME, 9.5, Format.TEXT)
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_a_proxy_that_was_asked_by_name_leaves_the_address_unknown() -> None:
+    steps = (msgspec.structs.replace(one, address="x.com") for one in (TCP, TLS, HTTP))
+    samples = probed(recording(*steps))
+    assert value(samples, "probe_success") == 1
+    assert value(samples, "probe_ip_protocol") == 0
+    assert value(samples, "probe_ip_addr_hash") == 0
+    assert value(samples, "probe_http_duration_seconds", "connect") == TCP.elapsed_seconds

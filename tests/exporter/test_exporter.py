@@ -40,8 +40,9 @@ INCIDENT = Incident(
     started_before=datetime(2026, 11, 22, 10, tzinfo=UTC),
 )
 CHECK = VantageCheck(
-    vantage=LAHORE.name, started_at=NOW, state=VantageState.ONLINE, network=NetworkIdentity(country="PK")
-)
+    vantage=LAHORE.name, started_at=NOW, state=VantageState.ONLINE, network=NetworkIdentity(country="PK"),
+    observations=(TCP, TCP, TCP),
+)  # fmt: skip
 SILENCE = Silence(country="PK", started_at=NOW, vantages=("cmpak", "ptcl"), networks=(17557, 59257))
 ATTEMPT = Attempt(
     parcel=1,
@@ -291,6 +292,15 @@ def test_what_is_claimed_of_a_vantage_is_compared_with_what_is_seen() -> None:
     assert found == {"country": 1, "asn": 0}
     exporter.observe_check(msgspec.structs.replace(CHECK, network=NetworkIdentity()), claimed)
     assert samples(exporter, "access_vantage_as_claimed") == []
+
+
+def test_how_fast_a_line_opens_connections_is_said_while_it_does() -> None:
+    exporter = an_exporter()
+    opened = [msgspec.structs.replace(TCP, elapsed_seconds=seconds) for seconds in (0.02, 0.03, 0.9)]
+    exporter.observe_check(msgspec.structs.replace(CHECK, observations=tuple(opened)), LAHORE)
+    assert samples(exporter, "access_vantage_connect_seconds") == [({"vantage": "lahore"}, 0.03)]
+    exporter.observe_check(msgspec.structs.replace(CHECK, observations=tuple(opened[:2])), LAHORE)
+    assert samples(exporter, "access_vantage_connect_seconds") == []
 
 
 def test_an_incident_is_active_until_it_closes() -> None:

@@ -49,6 +49,10 @@ def head(status: str, *headers: str) -> bytes:
         (head("503 Bad", "Proxy-Status: p; error=destination_ip_unroutable"), "host_unreachable"),
         (head("503 Bad", "X-Squid-Error: ERR_CONNECT_FAIL 111"), "connection_refused"),
         (head("503 Bad", "X-Squid-Error: ERR_CONNECT_FAIL 110"), "timed_out"),
+        (
+            head("502 Bad", "Proxy-Status: edge; error=dns_error; rcode=NXDOMAIN"),
+            "unknown_failure: the proxy did not connect",
+        ),
         (head("500 Unable to connect"), "unknown_failure: the proxy did not connect"),
     ],
 )

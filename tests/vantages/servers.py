@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,18 +38,95 @@ def _listens(port: int) -> bool:
         return trying.connect_ex(("127.0.0.1", port)) == 0
 
 
+# Run a command with files of its own in /etc, in a mount namespace, so that the host's are not touched.
+_WITH_FILES = 'for one in "$0"/*; do mount --bind "$one" "/etc/${one##*/}"; done; exec "$@"'
+
+
+def with_files(folder: Path, files: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what stands before a command that is to find these `files` in its /etc."""
+    if not files:
+        return ()
+    etc = folder / "etc"
+    etc.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (etc / name).write_text(content)
+    return ("unshare", "--user", "--map-root-user", "--mount", "sh", "-e", "-c", _WITH_FILES, str(etc))
+
+
+def knowing(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the files of /etc in which these names have these addresses and nobody else is asked; {} without names."""
+    if not names:
+        return {}
+    hosts = "".join(f"{address} {name}\n" for name, address in names.items())
+    return {"hosts": hosts, "nsswitch.conf": "hosts: files\npasswd: files\nshadow: files\n"}
+
+
 @contextlib.contextmanager
-def microsocks(folder: Path, *, password: str | None = None, source: str | None = None) -> Iterator[str]:
+def microsocks(
+    folder: Path, *, password: str | None = None, source: str | None = None, names: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """A SOCKS5 proxy; with `names` it looks these up, and no others."""
     port = free_port()
     login = ("-u", USER, "-P", password) if password else ()
     bound = ("-b", source) if source else ()
-    arguments = ("microsocks", "-i", "127.0.0.1", "-p", str(port), *login, *bound)
+    before = with_files(folder, knowing(names or {}))
+    arguments = (*before, "microsocks", "-i", "127.0.0.1", "-p", str(port), *login, *bound)
     with program(*arguments, port=port, log=folder / "microsocks.log") as server:
         yield server
 
 
+_DANTE = """\
+logoutput: stderr
+internal: 127.0.0.1 port = {port}
+external: lo
+clientmethod: none
+socksmethod: {method}
+user.privileged: root
+user.unprivileged: root
+client pass {{
+  from: 0.0.0.0/0 to: 0.0.0.0/0
+}}
+socks {allowed} {{
+  from: 0.0.0.0/0 to: 0.0.0.0/0
+  command: connect
+  protocol: tcp
+}}
+"""
+
+
 @contextlib.contextmanager
-def tinyproxy(folder: Path, *, password: str | None = None, connect_port: int | None = None) -> Iterator[str]:
+def dante(
+    folder: Path, *, password: str | None = None, allows: bool = True, names: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Another SOCKS5 proxy; logins are those of /etc/shadow, and it may forbid every connection."""
+    port = free_port()
+    config = folder / "danted.conf"
+    method, allowed = "username" if password else "none", "pass" if allows else "block"
+    config.write_text(_DANTE.format(port=port, method=method, allowed=allowed))
+    accounts = _accounts(password) if password else {}
+    before = with_files(folder, {**accounts, **knowing(names or {})})
+    with program(*before, "/usr/sbin/danted", "-f", str(config), port=port, log=folder / "danted.log") as server:
+        yield server
+
+
+def _accounts(password: str) -> dict[str, str]:
+    hashed = subprocess.run(
+        ("openssl", "passwd", "-6", "-stdin"), input=password, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    return {
+        "passwd": f"root:x:0:0::/:/bin/sh\n{USER}:x:0:0::/:/bin/sh\n",
+        "shadow": f"{USER}:{hashed}:20000:0:99999:7:::\n",
+    }
+
+
+@contextlib.contextmanager
+def tinyproxy(
+    folder: Path,
+    *,
+    password: str | None = None,
+    connect_port: int | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Iterator[str]:
     """An HTTP proxy; it lets CONNECT reach every port, or only `connect_port`."""
     port = free_port()
     lines = [f"Port {port}", "Listen 127.0.0.1", "Allow 127.0.0.1", "Timeout 60", "MaxClients 200"]
@@ -57,7 +134,8 @@ def tinyproxy(folder: Path, *, password: str | None = None, connect_port: int | 
     lines += [f"ConnectPort {connect_port}"] if connect_port else []
     config = folder / "tinyproxy.conf"
     config.write_text("\n".join(lines) + "\n")
-    with program("tinyproxy", "-d", "-c", str(config), port=port, log=folder / "tinyproxy.log") as server:
+    before = with_files(folder, knowing(names or {}))
+    with program(*before, "tinyproxy", "-d", "-c", str(config), port=port, log=folder / "tinyproxy.log") as server:
         yield server
 
 
