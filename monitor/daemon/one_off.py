@@ -14,13 +14,11 @@ from monitor.daemon.store_events import tell
 from monitor.model.identifier import MeasurementIds
 from monitor.model.outcome import Outcome
 from monitor.model.seams import Clock
-from monitor.model.target import Target
+from monitor.model.target import AD_HOC, Target
 from monitor.model.vantage import VantageCheck
 from monitor.network.certificates import TrustStore
 from monitor.store.reader import Reader
 from monitor.store.store import Store
-
-AD_HOC = "ad-hoc"  # name and platform of a target that is not configured: a stable name, never an address
 
 
 def target_named(config: Configuration, name_or_url: str) -> Target | None:
