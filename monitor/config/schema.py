@@ -305,7 +305,7 @@ class GlobalpingOptions(ServiceOptions):
     token: SecretText | None = None
     token_file: Path | None = None
     # What one address may ask without a token is 250 tests an hour, with one 500; credits are never spent.
-    tests_per_hour: Annotated[Whole, Field(ge=5, le=500)] = 200
+    tests_per_hour: Annotated[Whole, Field(ge=5, le=500)] = 100
 
     @model_validator(mode="after")
     def _granted(self) -> "GlobalpingOptions":

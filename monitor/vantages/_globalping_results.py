@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from monitor.model.failure import Failure
+from monitor.model.measurement import Evidence
 from monitor.model.observation import (
     DnsAnswer,
     DnsObservation,
@@ -35,7 +36,7 @@ from monitor.network.exchange import (
 )
 from monitor.network.failures import RCODE_FAILURES
 from monitor.network.received import printable, without_addresses
-from monitor.vantages._service import Question, Seen, Visit
+from monitor.vantages._service import Question, Seen, Visit, one_after_the_other
 
 _ANSWERS_KEPT: Final = 64
 _TEXT_READ: Final = 4096
@@ -300,12 +301,13 @@ def finished_visit(result: HttpResult, visit: Visit) -> Seen:
         handshake = _handshake(result.tls, visit, address, _seconds(timings.tls))
         is_proven = handshake.verified
         steps.append(handshake)
-    responses: tuple[bytes, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
     if visit.until == "http" and is_proven and result.status_code is not None:
         raw = _raw(result)
-        steps.append(_response(result, visit, address))
-        responses = (raw,)
-    return Seen(_one_after_the_other(steps), responses)
+        digest = hashlib.sha256(raw).hexdigest()
+        evidence = (Evidence(sha256=digest, kind="http_response", content=raw),)
+        steps.append(msgspec.structs.replace(_response(result, visit, address), evidence=(digest,)))
+    return Seen(one_after_the_other(steps), evidence)
 
 
 def connected(visit: Visit, round_trip_ms: float | None) -> TcpObservation:
@@ -357,7 +359,6 @@ def _response(result: HttpResult, visit: Visit, address: str) -> HttpObservation
     return HttpObservation(
         elapsed_seconds=_seconds((result.timings.first_byte or 0) + (result.timings.download or 0)),
         failure=failure,
-        evidence=("response",),
         url=visit.url.text,
         address=address,
         port=visit.port,
@@ -380,15 +381,6 @@ def _raw(result: HttpResult) -> bytes:
     lines = [line for line in (result.raw_headers or "").splitlines() if not line.lower().startswith("set-cookie:")]
     text = "\r\n".join((f"HTTP/1.1 {result.status_code}", *lines, "", result.raw_body or ""))
     return without_addresses(text[: 2 * _BODY_KEPT]).encode()
-
-
-def _one_after_the_other(steps: list[Observation]) -> tuple[Observation, ...]:
-    at = 0.0
-    placed: list[Observation] = []
-    for one in steps:
-        placed.append(msgspec.structs.replace(one, started_seconds=round(at, 6)))
-        at += max(one.elapsed_seconds, 0.000_001)
-    return tuple(placed)
 
 
 def _seconds(milliseconds: float | None) -> float:

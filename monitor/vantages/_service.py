@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from monitor.config.schema import ServiceOptions
 from monitor.model.bogon import is_bogon
-from monitor.model.measurement import FollowUp, Limits, Measurement, Recording, Request
+from monitor.model.measurement import Evidence, FollowUp, Limits, Measurement, Recording, Request
 from monitor.model.observation import DnsObservation, Observation, Purpose, TlsObservation
 from monitor.model.seams import VantageError
 from monitor.model.target import AD_HOC
@@ -96,10 +96,20 @@ class Visit:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a visit showed: steps in order, starting at zero, without purpose; and responses as evidence."""
+    """What a visit showed: steps in order, starting at zero, without purpose, and the raw material they refer to."""
 
     observations: tuple[Observation, ...] = ()
-    responses: tuple[bytes, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
+def one_after_the_other(steps: list[Observation]) -> tuple[Observation, ...]:
+    """Return steps of one visit, each beginning where the one before ended."""
+    at = 0.0
+    placed: list[Observation] = []
+    for one in steps:
+        placed.append(replace(one, started_seconds=round(at, 6)))
+        at += max(one.elapsed_seconds, 0.000_001)
+    return tuple(placed)
 
 
 class Instrument(Protocol):
@@ -162,7 +172,8 @@ class ServiceVantage:
 
     async def count_probes(self) -> tuple[ProbeCount, ...]:
         """Return how many probes the service has in each network of the country; raises VantageError."""
-        return await self._instrument.count_probes()
+        none = ProbeCount(country=self._options.country or "", asn=0, probes=0)
+        return await self._instrument.count_probes() or (none,)
 
     async def check(self) -> VantageCheck:
         """Have the probe visit a control site, choosing one if there is none or it was used long enough.
@@ -356,7 +367,8 @@ class _Run:
             text=self._request.target.expectation.text,
         )
         _, seen = await self._instrument.visit(self._probe, visit, self._limits, self._left())
-        kept = [self.recorder.keep("http_response", one) for one in seen.responses]
+        for kept in seen.evidence:
+            self.recorder.keep(kept.kind, kept.content)
         for one in seen.observations:
             self.recorder.add(
                 replace(
@@ -364,7 +376,6 @@ class _Run:
                     purpose=asked.purpose,
                     hop=asked.hop,
                     started_seconds=round(started + one.started_seconds, 6),
-                    evidence=tuple(kept) if one.evidence else (),
                 )
             )
 

@@ -248,8 +248,8 @@ class Globalping:
         return told, probe, Seen()
 
     async def _test(
-        self, form: type[_Measurement[_Result]], kind: str, target: str, options: dict[str, Any], *, probe: Probe | None,
-        timeout_seconds: float, seconds: float,
+        self, form: type[_Measurement[_Result]], kind: str, target: str, options: dict[str, Any], *,
+        probe: Probe | None, timeout_seconds: float, seconds: float,
     ) -> tuple[Probe, _Result]:  # fmt: skip
         """Have a test made and wait for its result; raises VantageError unless the probe itself says how it went."""
         timeout = min(_MOST_TIMEOUT, max(_LEAST_TIMEOUT, math.ceil(timeout_seconds)))

@@ -51,8 +51,9 @@ class World:
         self.reads = 0
         self.refused_reads = 0
         self.unchanged_reads = 0
-        self.limit = 250
-        self.remaining = 250
+        self.limit = 500
+        self.remaining = 500
+        self.authorizations: set[str | None] = set()
         self.override: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda _: None
         self.raw_answer: bytes | None = None  # in place of every result
         self.hangs = False
@@ -168,9 +169,8 @@ class World:
                 return self._dns(line, body)
             case "ping":
                 return self._ping(line, body)
-            case "http":
+            case _:
                 return self._http(line, body)
-        raise AssertionError(body["type"])
 
     def _dns(self, line: Line, body: dict[str, Any]) -> dict[str, Any]:
         name, options = body["target"], body["measurementOptions"]
@@ -184,7 +184,9 @@ class World:
         if not addresses:
             return _answered(3, [])
         of_type = [one for one in addresses if options["query"]["type"] == "A"]
-        return _answered(0, [{"name": f"{name}.", "type": "A", "ttl": 60, "class": "IN", "value": one} for one in of_type])
+        return _answered(
+            0, [{"name": f"{name}.", "type": "A", "ttl": 60, "class": "IN", "value": one} for one in of_type]
+        )
 
     def _ping(self, line: Line, body: dict[str, Any]) -> dict[str, Any]:
         options = body["measurementOptions"]
@@ -217,7 +219,14 @@ class World:
             "truncated": bool(page and len(page) > 10_000),
             "statusCode": site.status,
             "statusCodeName": "OK",
-            "timings": {"total": 100, "dns": 5, "tcp": 20, "tls": 40 if is_tls else None, "firstByte": 30, "download": 5},
+            "timings": {
+                "total": 100,
+                "dns": 5,
+                "tcp": 20,
+                "tls": 40 if is_tls else None,
+                "firstByte": 30,
+                "download": 5,
+            },
             "tls": certificate(site, is_good=is_good) if is_tls else None,
         }
 
@@ -271,48 +280,61 @@ def _answered(code: int, answers: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, world: World) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.world = world
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def _world(self) -> World:
+        assert isinstance(self.server, _Server)
+        return self.server.world
+
+    def do_POST(self) -> None:
+        self._world.authorizations.add(self.headers["Authorization"])
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self._answer(*self._world.create(body))
+
+    def do_GET(self) -> None:
+        if self.path == "/v1/limits":
+            self._answer(200, self._world.limits(), {})
+        elif self.path == "/v1/probes":
+            self._answer(200, self._world.probes(), {})
+        elif self._world.hangs:
+            threading.Event().wait(60)
+        elif self._world.raw_answer is not None:
+            self._write(200, self._world.raw_answer, {})
+        else:
+            self._answer(*self._world.read(self.path.rpartition("/")[2], self.headers["If-None-Match"]))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _answer(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
+        self._write(status, b"" if status == 304 else json.dumps(body).encode(), headers)
+
+    def _write(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if status != 304:
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.wfile.write(content)
+
+
 @contextlib.contextmanager
 def globalping(world: World) -> Iterator[str]:
     """Serve a world; yields the address of the API."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self._answer(*world.create(body))
-
-        def do_GET(self) -> None:
-            if self.path == "/v1/limits":
-                self._answer(200, world.limits(), {})
-            elif self.path == "/v1/probes":
-                self._answer(200, world.probes(), {})
-            elif world.hangs:
-                threading.Event().wait(60)
-            elif world.raw_answer is not None:
-                self._write(200, world.raw_answer, {})
-            else:
-                self._answer(*world.read(self.path.rpartition("/")[2], self.headers["If-None-Match"]))
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-        def _answer(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
-            self._write(status, b"" if status == 304 else json.dumps(body).encode(), headers)
-
-        def _write(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            if status != 304:
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self.wfile.write(content)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(world)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -1,12 +1,9 @@
 """Vantages lent by Globalping, through the command line, against a service on loopback."""
 
-import json
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.scenarios.running import probe
@@ -16,6 +13,7 @@ X, XS, HARMLESS, DEBIAN = "x.com", "104.244.42.1", "www.example.com", "www.debia
 EXAMPLES, DEBIANS, LIAR = "23.192.228.80", "151.101.2.132", "203.82.48.83"
 PAGE = "http.example.org"
 PAGES = "23.215.0.136"
+TOKEN = "a token of a test"  # noqa: S105 - of a test
 
 
 def world(*lines: Line) -> World:
@@ -38,11 +36,13 @@ def configuration(folder: Path, url: str, lines: Mapping[str, Line], **more: Any
             "asn": line.asn,
             "base_url": url,
             "targets": ["x-home", "x-page"],
-            "tests_per_hour": 250,
+            "token_file": "token",
+            "tests_per_hour": 60,
         }
         for name, line in lines.items()
     }
-    control = {"kind": "globalping", "role": "control", "country": "DE", "base_url": url}
+    (folder / "token").write_text(TOKEN)
+    control = {"kind": "globalping", "role": "control", "country": "DE", "base_url": url, "tests_per_hour": 250}
     written = {
         "vantages": vantages | {"control": control},
         "sanity": {"tls_hosts": [f"{DEBIAN}:443"]},
@@ -71,7 +71,9 @@ def at(address: str, text: str) -> Censor:
 
 
 def steps(result: Mapping[str, Any], purpose: str = "path") -> list[tuple[str, str | None]]:
-    return [(one["step"], one.get("failure")) for one in result["observations"] if one.get("purpose", "path") == purpose]
+    return [
+        (one["step"], one.get("failure")) for one in result["observations"] if one.get("purpose", "path") == purpose
+    ]
 
 
 def told(result: Mapping[str, Any]) -> tuple[str, str | None, list[str]]:
