@@ -70,9 +70,7 @@ def _about_choice(config: Configuration, path: KeyPath, target: TargetConfig, kn
         elif vantage is not None and vantage.role is Role.CONTROL:
             yield Complaint(where, f"{name} is a control, which measures every target anyway")
         elif isinstance(vantage, ServiceOptions):
-            yield Complaint(
-                where, f"{name} is a service, which lists its targets itself: vantages.{name}.targets"
-            )
+            yield Complaint(where, f"{name} is a service, which lists its targets itself: vantages.{name}.targets")
 
 
 def _about_rollup(platform: str, written: PlatformConfig) -> Iterator[Complaint]:

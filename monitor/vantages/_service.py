@@ -34,6 +34,7 @@ from monitor.vantages._parts import Parts
 PROBE_SECONDS: Final = 3600.0  # how long one probe is used
 CHECK_SECONDS: Final = 40.0  # for one visit of a control site
 _LEAST_SECONDS: Final = 1.0  # less is not worth a request
+_ROUND_SECONDS: Final = 120.0  # within which a round's follow-ups come
 _NOBODY: Final = "nobody.invalid"  # stands in a URL of which only the path is asked for
 _CONTROL_SITES: Final = 2  # tried by one check; the second may be up where the first is not
 
@@ -164,7 +165,9 @@ class ServiceVantage:
         self._slots = asyncio.Semaphore(options.concurrency)
         self._choosing = asyncio.Lock()
         self._probe: Probe | None = None
+        self._trouble: VantageError | None = None
         self._chosen_at = 0.0  # boottime
+        self._measured_by: dict[str, tuple[float, Probe]] = {}  # by target: when (boottime), and which
 
     def quota(self) -> QuotaUse:
         """Return what may still be asked of the service."""
@@ -181,7 +184,14 @@ class ServiceVantage:
         Raises VantageError if the service has none, cannot be used, or the quota does not last for a round.
         """
         async with self._choosing:
-            return await self._check()
+            try:
+                check = await self._check()
+            except VantageError as error:
+                self._trouble = error
+                raise
+            is_well = check.state is VantageState.ONLINE
+            self._trouble = None if is_well else VantageError(f"{self.info.name}: {check.notes[0]}")
+            return check
 
     async def _check(self) -> VantageCheck:
         clock = self._parts.clock
@@ -239,7 +249,7 @@ class ServiceVantage:
         if request.target.name == AD_HOC:
             raise VantageError(f"{self.info.name}: a service is asked for configured targets only")
         async with self._slots:
-            probe = await self._chosen()
+            probe = await self._probe_for(request)
             run = _Run(request, probe, self._instrument, Recorder(self._parts.clock))
             started_at = self._parts.clock.now()
             try:
@@ -264,14 +274,27 @@ class ServiceVantage:
             evidence=tuple(recorder.evidence.values()),
         )
 
+    async def _probe_for(self, request: Request) -> Probe:
+        """Return the probe in use; for follow-ups the one that measured the target, though its time be up by now."""
+        chosen, now = await self._chosen(), self._parts.clock.boottime()
+        if request.follow_ups and (known := self._measured_by.get(request.target.name)):
+            used_at, probe = known
+            return probe if now - used_at < _ROUND_SECONDS else chosen
+        self._measured_by[request.target.name] = now, chosen
+        return chosen
+
     async def _chosen(self) -> Probe:
-        """Return the probe in use; whoever measures without a check before has one chosen."""
-        async with self._choosing:
-            if self._probe is None:
-                await self._check()
-            if self._probe is None:
-                raise VantageError(f"{self.info.name}: the service's probe reaches no control site")
-            return self._probe
+        """Return the probe in use; whoever measures before any check has one chosen.
+
+        What the last check found wrong holds until the next: a service in trouble is not asked once more.
+        """
+        if self._probe is None and self._trouble is None:
+            await self.check()
+        if self._trouble is not None:
+            raise VantageError(str(self._trouble), self._trouble.reason)
+        if self._probe is None:
+            raise VantageError(f"{self.info.name}: the service's probe went offline")
+        return self._probe
 
     async def close(self) -> None:
         """Close the connections to the service."""

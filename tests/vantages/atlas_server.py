@@ -132,6 +132,9 @@ class World:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
+    def handle_error(self, *_: object) -> None:
+        pass  # somebody hung up
+
     def __init__(self, world: World) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.world = world

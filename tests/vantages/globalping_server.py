@@ -56,7 +56,7 @@ class World:
         self.authorizations: set[str | None] = set()
         self.override: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda _: None
         self.raw_answer: bytes | None = None  # in place of every result
-        self.hangs = False
+        self.hides_limits = False  # /v1/limits tells nothing
         self.readings_in_progress = 0  # of each measurement, before it is finished
         self._measurements: dict[str, tuple[Line, dict[str, Any], list[float]]] = {}
         self._blocked_until: dict[str, float] = {}
@@ -283,6 +283,9 @@ def _answered(code: int, answers: list[dict[str, Any]]) -> dict[str, Any]:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
+    def handle_error(self, *_: object) -> None:
+        pass  # somebody hung up
+
     def __init__(self, world: World) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.world = world
@@ -303,11 +306,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/v1/limits":
-            self._answer(200, self._world.limits(), {})
+            self._answer(404 if self._world.hides_limits else 200, self._world.limits(), {})
         elif self.path == "/v1/probes":
             self._answer(200, self._world.probes(), {})
-        elif self._world.hangs:
-            threading.Event().wait(60)
         elif self._world.raw_answer is not None:
             self._write(200, self._world.raw_answer, {})
         else:

@@ -1,11 +1,23 @@
 """Vantages lent by Globalping, through the command line, against a service on loopback."""
 
+import asyncio
+import contextlib
+import json
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
 import yaml
 
+from monitor.cli.probe import as_contract
+from monitor.config.load import load
+from monitor.daemon.one_off import measure_once, target_named
+from monitor.model.seams import VantageError
+from monitor.network.clock import SystemClock
+from monitor.vantages._service_api import ServiceApi
 from tests.scenarios.running import probe
 from tests.vantages.globalping_server import TIMEOUT, Censor, Line, Site, World, globalping
 
@@ -109,3 +121,109 @@ def test_every_kind_of_block_gets_its_verdict(tmp_path: Path) -> None:
         _, printed, errors = probe(config, "x-home")
     found = {one["vantage"]: one for one in printed}
     assert {name: told(one) for name, one in found.items()} == {name: due for name, (_, due) in CASES.items()}, errors
+
+
+def measured(config: Path, name: str) -> dict[str, dict[str, Any]]:
+    """Measure once in this process; return what each vantage would print."""
+    loaded = load(config, {})
+    target = target_named(loaded, name)
+    assert target is not None
+    outcomes, controls = asyncio.run(measure_once(loaded, target, (), {}, SystemClock(), deep=False))
+    printed = [json.loads(msgspec.json.encode(as_contract(one, controls))) for one in outcomes]
+    return {one["vantage"]: one for one in printed}
+
+
+def lent(url: str, *targets: str, **more: Any) -> dict[str, Any]:
+    return {"kind": "globalping", "country": "PK", "targets": list(targets), "base_url": url, **more}
+
+
+def says_nothing(result: Mapping[str, Any], reason: str) -> bool:
+    return told(result) == ("inconclusive", reason, []) and result["observations"] == []
+
+
+def with_answer(answer: bytes) -> World:
+    here = world(Line("PK", 1))
+    here.raw_answer = answer
+    return here
+
+
+def with_fault() -> World:
+    here = world(Line("PK", 1))
+    fault = {"status": "failed", "rawOutput": "connect ECONNREFUSED", "failureSource": "internal"}
+    here.override = lambda body: fault if body["target"] == XS else None
+    return here
+
+
+def without_quota(*, hides_limits: bool) -> World:
+    here = world(Line("PK", 1))
+    here.remaining, here.hides_limits = 0, hides_limits
+    return here
+
+
+# Each with the reason of the verdict, and how many requests were made for it.
+TROUBLES: dict[str, tuple[World, str, int]] = {
+    "no-probe": (world(), "vantage_offline", 1),
+    "probe-offline": (world(Line("PK", 1, is_offline=True)), "vantage_offline", 1),
+    "probe-cut-off": (world(Line("PK", 1, censor=lambda *_: "read ECONNRESET")), "vantage_offline", 1),
+    "own-fault": (with_fault(), "vantage_offline", 3),
+    "no-quota": (without_quota(hides_limits=False), "quota_exhausted", 0),
+    "refused-for-quota": (without_quota(hides_limits=True), "quota_exhausted", 1),
+    "empty-answer": (with_answer(b""), "vantage_offline", 1),
+    "a-list": (with_answer(b"[]"), "vantage_offline", 1),
+    "wrong-types": (with_answer(b'{"status": 7}'), "vantage_offline", 1),
+    "no-result": (with_answer(b'{"status": "finished", "results": []}'), "vantage_offline", 1),
+    "deep-answer": (with_answer(b"[" * 100_000), "vantage_offline", 1),
+    "huge-answer": (with_answer(b"x" * 9_000_000), "vantage_offline", 1),
+}
+
+
+def test_trouble_of_the_service_says_nothing_about_a_target(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as servers:
+        urls = {name: servers.enter_context(globalping(here)) for name, (here, _, _) in TROUBLES.items()}
+        config = configuration(tmp_path, "", {}, vantages={name: lent(url, "x-home") for name, url in urls.items()})
+        found = measured(config, "x-home")
+    for name, (here, reason, requests) in TROUBLES.items():
+        assert says_nothing(found[name], reason), (name, found[name])
+        assert len(here.asked) == requests, (name, here.asked)
+
+
+def test_an_own_budget_outlives_the_process(tmp_path: Path) -> None:
+    here = world(Line("PK", 1))
+    with globalping(here) as url:
+        config = configuration(tmp_path, "", {}, vantages={"lent": lent(url, "x-home", tests_per_hour=6)})
+        assert told(measured(config, "x-home")["lent"])[0] == "accessible"
+        spent = len(here.asked)
+        assert says_nothing(measured(config, "x-home")["lent"], "quota_exhausted")
+    assert 2 <= spent == len(here.asked) <= 6
+
+
+def test_a_block_page_in_cleartext_is_recognised(tmp_path: Path) -> None:
+    here = world(Line("PK", 1))
+    here.sites[PAGES] = Site(
+        (PAGE,), page="<title>x</title>The site is prohibited for viewership from within Pakistan."
+    )
+    with globalping(here) as url:
+        config = configuration(tmp_path, "", {}, vantages={"lent": lent(url, "x-page")})
+        found = measured(config, "x-page")
+    assert told(found["lent"]) == ("blocked", None, ["http.blockpage"])
+
+
+def test_an_address_of_nobody_is_not_asked_of_other_peoples_lines(tmp_path: Path) -> None:
+    here = world(Line("PK", 1))
+    with globalping(here) as url:
+        config = configuration(tmp_path, "", {}, vantages={"lent": lent(url, "x-page")})
+        found = measured(config, "https://elsewhere.example/")
+    assert says_nothing(found["lent"], "vantage_offline")
+    assert all(target == DEBIAN for target, _ in here.targets())
+
+
+def test_a_service_that_hangs_is_given_up() -> None:
+    async def ask() -> None:
+        api = ServiceApi("lent", f"http://127.0.0.1:{silent.getsockname()[1]}", None)
+        try:
+            await api.ask("GET", "/v1/limits", seconds=0.2)
+        finally:
+            await api.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(VantageError, match="TimeoutError"):
+        asyncio.run(ask())
