@@ -98,7 +98,7 @@ def _tell(summary: _Summary) -> None:
         )
     for one in summary.services:
         click.echo(
-            f"{one.vantage} asks for {one.needed} of {one.allowed} {one.unit} a {one.window} in routine rounds; "
+            f"{one.vantage} asks for {one.needed} of {one.allowed} {one.unit} {one.within} in routine rounds; "
             f"a deep run takes about {DEEP_STEPS * one.step_units}."
         )
         if one.needed + DEEP_STEPS * one.step_units > one.allowed:

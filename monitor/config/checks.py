@@ -185,7 +185,7 @@ def _about_services(config: Configuration) -> Iterator[Complaint]:
     for one in demands(config):
         if one.needed > one.allowed:
             message = (
-                f"the schedule asks for {one.needed} {one.unit} a {one.window} where {one.allowed} are allowed;"
+                f"the schedule asks for {one.needed} {one.unit} {one.within} where {one.allowed} are allowed;"
                 " list fewer targets or lengthen the interval"
             )
             yield Complaint(("vantages", one.vantage, "interval"), message)
@@ -203,7 +203,7 @@ def _about_accounts(config: Configuration, services: Mapping[str, ServiceOptions
         if total > limit:
             together = f"{', '.join(names)} share one account and" if len(names) > 1 else f"{names[0]}"
             one = allowed[names[-1]]
-            message = f"{together} may spend {total} {one.unit} a {one.window} where the service grants {limit}"
+            message = f"{together} may spend {total} {one.unit} {one.within} where the service grants {limit}"
             key = "credits_per_day" if one.unit == "credits" else "tests_per_hour"
             yield Complaint(("vantages", names[-1], key), message)
 

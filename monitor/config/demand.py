@@ -36,6 +36,11 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     allowed: int  # by the configuration
     step_units: int  # what one step costs
 
+    @property
+    def within(self) -> str:
+        """The window in words."""
+        return {"hour": "an hour", "day": "a day"}[self.window]
+
 
 def demands(config: Configuration, factor: float = 1.0) -> Iterator[Demand]:
     """Yield what each service is asked for if every interval is multiplied by `factor`; controls wait to be needed."""
