@@ -81,3 +81,12 @@ def test_it_goes_with_the_last_vantage_of_its_country() -> None:
     watch.watch.forget("cmpak", NOW + timedelta(minutes=20))
     assert watch.watch.silences == ()
     assert watch.recorded[-1].ended_at == NOW + timedelta(minutes=20)
+
+
+def test_a_service_without_a_probe_is_no_silence_of_a_country() -> None:
+    watch = Watch()
+    lent = [VantageInfo(name=name, kind="globalping", country="PK", is_service=True) for name in ("ptcl", "cmpak")]
+    for minutes, state in ((0, VantageState.ONLINE), (1, VantageState.OFFLINE), (5, VantageState.OFFLINE)):
+        for info in lent:
+            watch.hear(info, state, minutes)
+    assert watch.recorded == []

@@ -197,6 +197,16 @@ def test_an_own_budget_outlives_the_process(tmp_path: Path) -> None:
     assert 2 <= spent == len(here.asked) <= 6
 
 
+def test_a_lent_control_is_left_alone_as_long_as_nothing_fails(tmp_path: Path) -> None:
+    here = world(Line("PK", 1))
+    with globalping(here) as url:
+        control = {"kind": "globalping", "role": "control", "country": "DE", "base_url": url}
+        config = configuration(tmp_path, "", {}, vantages={"lent": lent(url, "x-home"), "control": control})
+        assert told(measured(config, "x-home")["lent"])[0] == "accessible"
+    places = [one["locations"] for one in here.asked if not isinstance(one["locations"], str)]
+    assert {place["country"] for (place,) in places} == {"PK"}
+
+
 def test_a_block_page_in_cleartext_is_recognised(tmp_path: Path) -> None:
     here = world(Line("PK", 1))
     here.sites[PAGES] = Site(
