@@ -37,6 +37,7 @@ class Line:
     tags: Sequence[str] = ("eyeball-network",)
     lies: Mapping[str, Sequence[str] | int] = field(default_factory=dict)  # by name: addresses, or a DNS status code
     censor: Censor = lambda *_: None
+    forges: str = ""  # the name for which a certificate of nobody's is shown
     is_offline: bool = False
 
 
@@ -206,7 +207,10 @@ class World:
         site = self.sites.get(address)
         if site is None:
             return _failed(TIMEOUT)
-        is_good = name in site.names
+        shown = certificate(site, is_good=name in site.names)
+        if name and name == line.forges:
+            error = {"authorized": False, "error": "DEPTH_ZERO_SELF_SIGNED_CERT"}
+            shown = certificate(Site((name, "forged")), is_good=True) | error
         headers = "\n".join(f"{key}: {value}" for key, value in site.headers.items())
         page = site.page if request["method"] == "GET" else None
         return {
@@ -227,7 +231,7 @@ class World:
                 "firstByte": 30,
                 "download": 5,
             },
-            "tls": certificate(site, is_good=is_good) if is_tls else None,
+            "tls": shown if is_tls else None,
         }
 
 

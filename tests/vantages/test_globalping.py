@@ -49,7 +49,7 @@ def configuration(folder: Path, url: str, lines: Mapping[str, Line], **more: Any
             "base_url": url,
             "targets": ["x-home", "x-page"],
             "token_file": "token",
-            "tests_per_hour": 60,
+            "tests_per_hour": 50,
         }
         for name, line in lines.items()
     }
@@ -107,6 +107,8 @@ CASES: dict[str, tuple[Line, tuple[str, str | None, list[str]]]] = {
     "silent-address": (Line("PK", 5, censor=at(XS, TIMEOUT)), ("blocked", None, ["tcp.timeout"])),
     "nxdomain": (Line("PK", 6, lies={X: 3}), ("blocked", None, ["dns.nxdomain.name"])),
     "bogon": (Line("PK", 7, lies={X: ("10.10.34.35",)}), ("blocked", None, ["dns.bogon.name"])),
+    "blockpage-address": (Line("PK", 9, lies={X: (LIAR,)}), ("blocked", None, ["dns.blockpage_address.name"])),
+    "intercepted": (Line("PK", 10, forges=X), ("blocked", None, ["tls.certificate_substituted"])),
     "unknown-words": (
         Line("PK", 8, censor=on("https", X, "something nobody has heard of")),
         ("inconclusive", "insufficient_data", []),
@@ -121,6 +123,8 @@ def test_every_kind_of_block_gets_its_verdict(tmp_path: Path) -> None:
         _, printed, errors = probe(config, "x-home")
     found = {one["vantage"]: one for one in printed}
     assert {name: told(one) for name, one in found.items()} == {name: due for name, (_, due) in CASES.items()}, errors
+    assert here.authorizations == {f"Bearer {TOKEN}", None}
+    assert TOKEN not in str(printed) + errors
 
 
 def measured(config: Path, name: str) -> dict[str, dict[str, Any]]:
