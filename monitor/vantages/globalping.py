@@ -223,14 +223,15 @@ class Globalping:
         self, probe: Probe | None, visit: Visit, limits: Limits, seconds: float
     ) -> tuple[Told | None, Probe, Seen]:
         """Return what the text of a failure tells, or what was seen; neither if the text is not understood."""
-        request: dict[str, Any] = {"method": "GET" if visit.until == "http" else "HEAD"}
-        raw_path = visit.url.parsed.raw_path.decode("ascii")
-        path, _, query = raw_path.partition("?")
-        request |= {"path": path or "/", "query": query}
-        name = visit.server_name if visit.is_tls else visit.host.partition(":")[0]
-        if name and visit.address and not is_address(name):
+        path, _, query = visit.url.parsed.raw_path.decode("ascii").partition("?")
+        method = "GET" if visit.until == "http" else "HEAD"
+        request = {"method": method, "path": path or "/", "query": query}
+        options: dict[str, Any] = {"request": request, "protocol": "HTTPS" if visit.is_tls else "HTTP"}
+        options["port"] = visit.port
+        if not visit.address:
+            options["ipVersion"] = 4
+        elif name := _name_for(visit):
             request["host"] = name  # Host header and server name alike
-        options = {"request": request, "protocol": "HTTPS" if visit.is_tls else "HTTP", "port": visit.port}
         timeout = max(limits.tcp_seconds, limits.tls_seconds, limits.http_seconds)
         probe, result = await self._test(
             _Measurement[HttpResult], "http", visit.address or visit.url.host, options,
@@ -322,6 +323,15 @@ class Globalping:
             elif answer.status != 304:
                 raise VantageError(f"{self._name}: a result was answered with {answer.status}")
         raise VantageError(f"{self._name}: no result came in time")
+
+
+def _name_for(visit: Visit) -> str | None:
+    """Return the name to ask an address for; a literal address is none."""
+    name = visit.server_name if visit.is_tls else visit.host
+    if name is None or is_address(name) or name.startswith("["):
+        return None
+    name = name.partition(":")[0]
+    return None if is_address(name) else name
 
 
 def _reset_seconds(answer: Answer) -> int:

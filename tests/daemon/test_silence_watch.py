@@ -1,6 +1,8 @@
 from datetime import timedelta
 from typing import Final
 
+import msgspec
+
 from monitor.daemon.silence_watch import SilenceWatch
 from monitor.model.outcome import Silence
 from monitor.model.vantage import NetworkIdentity, Role, VantageCheck, VantageInfo, VantageState
@@ -25,13 +27,14 @@ class Watch:
         self.watch.hear(VantageCheck(vantage=info.name, started_at=at, state=state, network=network), info)
 
 
-def all_fall_silent() -> Watch:
+def all_fall_silent(*, is_service: bool = False) -> Watch:
     watch = Watch()
-    for info in (PTCL, CMPAK, FRANKFURT):
+    ptcl, cmpak = (msgspec.structs.replace(one, is_service=is_service) for one in (PTCL, CMPAK))
+    for info in (ptcl, cmpak, FRANKFURT):
         watch.hear(info, VantageState.ONLINE, 0)
     for minutes in (1, 2, 3):
-        watch.hear(PTCL, VantageState.OFFLINE, minutes)
-        watch.hear(CMPAK, VantageState.OFFLINE, minutes + 0.5)
+        watch.hear(ptcl, VantageState.OFFLINE, minutes)
+        watch.hear(cmpak, VantageState.OFFLINE, minutes + 0.5)
     return watch
 
 
@@ -83,10 +86,6 @@ def test_it_goes_with_the_last_vantage_of_its_country() -> None:
     assert watch.recorded[-1].ended_at == NOW + timedelta(minutes=20)
 
 
-def test_a_service_without_a_probe_is_no_silence_of_a_country() -> None:
-    watch = Watch()
-    lent = [VantageInfo(name=name, kind="globalping", country="PK", is_service=True) for name in ("ptcl", "cmpak")]
-    for minutes, state in ((0, VantageState.ONLINE), (1, VantageState.OFFLINE), (5, VantageState.OFFLINE)):
-        for info in lent:
-            watch.hear(info, state, minutes)
-    assert watch.recorded == []
+def test_services_without_a_probe_are_no_silence_of_a_country() -> None:
+    assert all_fall_silent().recorded
+    assert all_fall_silent(is_service=True).recorded == []
