@@ -345,7 +345,7 @@ def _handshake(tls: Tls, visit: Visit, address: str, elapsed_seconds: float) -> 
 def _response(result: HttpResult, visit: Visit, address: str) -> HttpObservation:
     status = result.status_code or 0
     headers = {name.lower(): value for name, value in list(result.headers.items())[:HEADERS_KEPT]}
-    body = (result.raw_body or "").encode()[:_BODY_KEPT]
+    body = _page(result).encode()
     is_truncated = bool(result.truncated)
     found = is_found(visit.text, body) if visit.text is not None else None
     location, failure = None, None
@@ -367,7 +367,7 @@ def _response(result: HttpResult, visit: Visit, address: str) -> HttpObservation
         header_names=tuple(sorted(name[:NAME_LENGTH] for name in headers)),
         headers=tuple(sorted(pair for pair in kept if pair[0] in KEPT_HEADERS)),
         location=location,
-        title=None if title is None else without_addresses(printable(title, TITLE_LENGTH)),
+        title=None if title is None else printable(title, TITLE_LENGTH),
         body_bytes=len(body),
         body_is_truncated=is_truncated,
         body_digest=hashlib.sha256(body).hexdigest()[:32],
@@ -379,8 +379,12 @@ def _response(result: HttpResult, visit: Visit, address: str) -> HttpObservation
 def _raw(result: HttpResult) -> bytes:
     """Return status line, headers without cookies and the body, addresses blotted out: a page may show the probe's."""
     lines = [line for line in (result.raw_headers or "").splitlines() if not line.lower().startswith("set-cookie:")]
-    text = "\r\n".join((f"HTTP/1.1 {result.status_code}", *lines, "", result.raw_body or ""))
-    return without_addresses(text[: 2 * _BODY_KEPT]).encode()
+    head = without_addresses("\r\n".join(lines)[:_BODY_KEPT])
+    return "\r\n".join((f"HTTP/1.1 {result.status_code}", head, "", _page(result))).encode()
+
+
+def _page(result: HttpResult) -> str:
+    return without_addresses((result.raw_body or "")[:_BODY_KEPT])
 
 
 def _seconds(milliseconds: float | None) -> float:
