@@ -266,7 +266,8 @@ class ServiceVantage:
                 vantage=self.info.name,
                 started_at=started_at,
                 elapsed_seconds=recorder.elapsed(),
-                context=self._parts.context(),
+                # Another program shakes hands there.
+                context=replace(self._parts.context(), hello_profile=self.info.kind),
                 network=probe.network,
                 is_deep=bool(request.follow_ups),
                 observations=tuple(sorted(recorder.observations, key=lambda one: one.started_seconds)),

@@ -123,6 +123,7 @@ def test_every_kind_of_block_gets_its_verdict(tmp_path: Path) -> None:
         _, printed, errors = probe(config, "x-home")
     found = {one["vantage"]: one for one in printed}
     assert {name: told(one) for name, one in found.items()} == {name: due for name, (_, due) in CASES.items()}, errors
+    assert {one["context"]["hello_profile"] for one in printed} == {"globalping"}
     assert here.authorizations == {f"Bearer {TOKEN}", None}
     assert TOKEN not in str(printed) + errors
 
