@@ -289,7 +289,9 @@ class ServiceOptions(VantageConfig):
     def _answerable(self) -> "ServiceOptions":
         if self.resolvers != ("system",):
             raise ValueError("the probe's own resolver is asked, so resolvers cannot be chosen")
-        if self.role is not Role.CONTROL and not self.targets:
+        if self.role is Role.CIRCUMVENTION:
+            raise ValueError("a service's probes are no way around a block: role must be test or control")
+        if self.role is Role.TEST and not self.targets:
             raise ValueError("a service measures only the targets that it lists: give targets")
         if self.role is Role.CONTROL and self.targets:
             raise ValueError("a control is asked for every target, so targets cannot be chosen")

@@ -371,6 +371,8 @@ class _Run:
             return
 
     async def _look_up(self, asked: FollowUp) -> DnsObservation | None:
+        if self._left() < _LEAST_SECONDS:
+            return None
         started = self.recorder.elapsed()
         question = Question(asked.host, asked.query_type, asked.resolver or "system")
         seen = await self._instrument.look_up(self._probe, question, self._limits, self._left())
@@ -380,6 +382,8 @@ class _Run:
         return seen
 
     async def _visit(self, asked: FollowUp) -> None:
+        if self._left() < _LEAST_SECONDS:
+            return
         started = self.recorder.elapsed()
         visit = Visit(
             url=web_url(asked.url or f"https://{asked.server_name or _NOBODY}/"),

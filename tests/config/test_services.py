@@ -127,6 +127,11 @@ def test_demand_counts_check_lookup_and_visit_of_every_round(tmp_path: Path) -> 
             "globalping, role: control, country: PK, targets",
             "3: vantages.lent: a control is asked for every target, so targets cannot be chosen",
         ),
+        (
+            "globalping, country: PK,",
+            "globalping, role: circumvention, country: PK,",
+            "3: vantages.lent: a service's probes are no way around a block: role must be test or control",
+        ),
         ("globalping, country: PK,", "globalping,", "3: vantages.lent.country: missing"),
         (
             "globalping, country: PK,",

@@ -154,3 +154,9 @@ def test_silence_of_every_resolver_is_a_timeout() -> None:
 )
 def test_what_cannot_be_read_is_no_answer(result: dict[str, Any]) -> None:
     assert looked_up(result) is None
+
+
+def test_no_form_has_a_place_for_the_address_of_a_probe() -> None:
+    fields = {*SslcertResult.__struct_encode_fields__, *DnsResult.__struct_encode_fields__}
+    assert {"from", "src_addr"}.isdisjoint(fields)
+    assert {"dst_addr", "resultset"} <= fields
