@@ -365,8 +365,6 @@ class _Run:
         await asyncio.sleep(asked.wait_seconds)
         try:
             await look(asked)
-        except ProbeGoneError:
-            raise
         except ProbeFaultError:
             return
 

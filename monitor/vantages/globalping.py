@@ -15,6 +15,7 @@ import msgspec
 
 from monitor.config.schema import GlobalpingOptions, VantageConfig
 from monitor.model.address import is_address
+from monitor.model.failure import Failure
 from monitor.model.measurement import FollowUp, Limits
 from monitor.model.observation import DnsObservation, Purpose, Step, TcpObservation
 from monitor.model.seams import Clock, VantageError
@@ -147,20 +148,24 @@ class Globalping:
         each is asked where the other left something open.
         """
         end = self._clock.monotonic() + seconds
+        pinged: TcpObservation | Told | None = None
         if visit.until == "tcp" and probe is not None:
-            opened = await self._ping(probe, visit, limits, seconds)
-            if opened is not None:
-                return probe, Seen((opened,))
+            pinged = await self._ping(probe, visit, limits, seconds)
+            if isinstance(pinged, TcpObservation):
+                return probe, Seen((pinged,))
         told, probe, seen = await self._request(probe, visit, limits, end - self._clock.monotonic())
         if told is None:
             return probe, seen
         if told is TIMED_OUT and visit.address:
-            opened = None
             if visit.until != "tcp":
-                opened = await self._ping(probe, visit, limits, end - self._clock.monotonic())
-            # What was never answered is the first step that is not known to have passed.
-            after = Step.TLS if visit.is_tls else Step.HTTP
-            told = told._replace(step=Step.TCP if opened is None else after)
+                pinged = await self._ping(probe, visit, limits, end - self._clock.monotonic())
+            if isinstance(pinged, TcpObservation):
+                # What was never answered is the first step that is not known to have passed.
+                told = told._replace(step=Step.TLS if visit.is_tls else Step.HTTP)
+            elif pinged is None or pinged.step is not Step.TCP:
+                return probe, Seen()
+            else:
+                told = pinged
         return probe, Seen(failed_visit(told, visit))
 
     async def look_up(self, probe: Probe, asked: Question, limits: Limits, seconds: float) -> DnsObservation | None:
@@ -204,8 +209,11 @@ class Globalping:
         """Close the connections."""
         await self._api.close()
 
-    async def _ping(self, probe: Probe, visit: Visit, limits: Limits, seconds: float) -> TcpObservation | None:
-        """Return the connection if one was opened; None if none was, for whatever reason."""
+    async def _ping(self, probe: Probe, visit: Visit, limits: Limits, seconds: float) -> TcpObservation | Told | None:
+        """Return the connection, or how opening it failed; None if the text is not understood.
+
+        A ping that nothing answers may have been refused: that is told by the text of a request.
+        """
         options = {"protocol": "TCP", "port": visit.port, "packets": _PACKETS}
         _, result = await self._test(
             _Measurement[PingResult],
@@ -216,8 +224,11 @@ class Globalping:
             timeout_seconds=limits.tcp_seconds,
             seconds=seconds,
         )
-        is_open = result.status == "finished" and result.stats.rcv > 0
-        return connected(visit, result.stats.min) if is_open else None
+        if result.status != "finished":
+            return read_text(result, is_tls=False)
+        if result.stats.rcv > 0:
+            return connected(visit, result.stats.min)
+        return Told(Step.TCP, Failure.GENERIC_TIMEOUT_ERROR)
 
     async def _request(
         self, probe: Probe | None, visit: Visit, limits: Limits, seconds: float

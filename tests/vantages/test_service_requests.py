@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import TypeAdapter
 
@@ -11,7 +12,7 @@ from monitor.config.fields import Referenced
 from monitor.config.schema import AnyVantage, SanityConfig
 from monitor.model.identifier import MeasurementIds
 from monitor.model.measurement import FollowUp, Limits, Request
-from monitor.model.observation import Purpose
+from monitor.model.observation import Purpose, step_of
 from monitor.model.seams import VantageError
 from monitor.model.target import Expectation, Target
 from monitor.model.vantage import NetworkIdentity, VantageState
@@ -24,7 +25,7 @@ from monitor.vantages.ripe_atlas import RipeAtlas
 from tests.fakes.outcomes import CONTEXT
 from tests.network.loopback import AUTHORITY, SettableClock
 from tests.vantages import atlas_server
-from tests.vantages.globalping_server import Line, globalping
+from tests.vantages.globalping_server import TIMEOUT, Line, globalping
 from tests.vantages.test_globalping import DEBIAN, HARMLESS, XS, X, world
 
 X_HOME = Target(name="x-home", platform="x", url=f"https://{X}/", expectation=Expectation(tls_only=True))
@@ -153,6 +154,59 @@ def test_a_service_at_fault_in_the_middle_leaves_what_was_seen() -> None:
         seen = await vantage.measure(Request(target=X_HOME, follow_ups=looks))
         assert len(seen.measurement.observations) == 2
         assert vantage.quota().remaining == 0
+
+    with globalping(here) as url:
+        carried_out(url, SettableClock(), work)
+
+
+@pytest.mark.parametrize(
+    ("ping", "text", "found"),
+    [
+        ({"stats": {"rcv": 2, "min": 20.0}}, TIMEOUT, [("tcp", None), ("tls", "generic_timeout_error")]),
+        ({"stats": {"rcv": 0}}, TIMEOUT, [("tcp", "generic_timeout_error")]),
+        ({"stats": {"rcv": 0}}, "connect ECONNREFUSED", [("tcp", "connection_refused")]),
+        ({"status": "failed", "rawOutput": "connect EHOSTUNREACH"}, TIMEOUT, [("tcp", "host_unreachable")]),
+        ({"status": "failed", "rawOutput": "who knows"}, TIMEOUT, []),
+    ],
+    ids=["open", "silent", "refused", "unreachable", "not-understood"],
+)
+def test_a_ping_tells_where_a_request_ran_out_of_time(
+    ping: dict[str, Any], text: str, found: list[tuple[str, str | None]]
+) -> None:
+    here = world(
+        Line("PK", 1, censor=lambda kind, _address, _port, name: text if (kind, name) == ("https", X) else None)
+    )
+    here.override = lambda body: {"status": "finished"} | ping if body["type"] == "ping" else None
+
+    async def work(vantage: ServiceVantage) -> None:
+        await vantage.check()
+        seen = (await vantage.measure(Request(target=X_HOME))).measurement.observations
+        assert [(step_of(one).value, one.failure) for one in seen[1:]] == found
+
+    with globalping(here) as url:
+        carried_out(url, SettableClock(), work)
+
+
+@pytest.mark.parametrize(
+    ("received", "text", "found"),
+    [
+        (1, None, None),
+        (0, TIMEOUT, "generic_timeout_error"),
+        (0, f"connect ECONNREFUSED {XS}:443", "connection_refused"),
+    ],
+    ids=["open", "silent", "refused"],
+)
+def test_a_connection_alone_is_told_open_silent_or_refused(received: int, text: str | None, found: str | None) -> None:
+    here = world(
+        Line("PK", 1, censor=lambda kind, _address, _port, name: text if (kind, name) == ("https", X) else None)
+    )
+    here.override = lambda body: {"status": "finished", "stats": {"rcv": received}} if body["type"] == "ping" else None
+    target = msgspec.structs.replace(X_HOME, expectation=Expectation(tcp_only=True))
+
+    async def work(vantage: ServiceVantage) -> None:
+        await vantage.check()
+        _, opened = (await vantage.measure(Request(target=target))).measurement.observations
+        assert (step_of(opened).value, opened.failure) == ("tcp", found)
 
     with globalping(here) as url:
         carried_out(url, SettableClock(), work)
