@@ -1,6 +1,7 @@
 """What is asked of a service, how often, and of which probe."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,9 +26,10 @@ from monitor.vantages.ripe_atlas import RipeAtlas
 from tests.fakes.outcomes import CONTEXT
 from tests.network.loopback import AUTHORITY, SettableClock
 from tests.vantages import atlas_server
-from tests.vantages.globalping_server import TIMEOUT, Line, globalping
+from tests.vantages.globalping_server import TIMEOUT, Line, World, globalping
 from tests.vantages.test_globalping import DEBIAN, HARMLESS, XS, X, world
 
+Work = Callable[[ServiceVantage], Awaitable[None]]
 X_HOME = Target(name="x-home", platform="x", url=f"https://{X}/", expectation=Expectation(tls_only=True))
 HARMLESS_LOOK = FollowUp(
     purpose=Purpose.HARMLESS_NAME, until="tls", address=XS, server_name=HARMLESS, url=f"https://{X}/"
@@ -53,16 +55,17 @@ def options(url: str, kind: str = "globalping", **more: Any) -> Any:
     return TypeAdapter(AnyVantage).validate_python(written)
 
 
-def carried_out(url: str, clock: SettableClock, work: Callable[[ServiceVantage], Awaitable[None]], **more: Any) -> None:
-    async def run() -> None:
-        vantage = build("lent", options(url, **more), parts(clock))
-        assert isinstance(vantage, ServiceVantage)
-        try:
-            await work(vantage)
-        finally:
-            await vantage.close()
+async def carry_out(url: str, clock: SettableClock, work: Work, **more: Any) -> None:
+    vantage = build("lent", options(url, **more), parts(clock))
+    assert isinstance(vantage, ServiceVantage)
+    try:
+        await work(vantage)
+    finally:
+        await vantage.close()
 
-    asyncio.run(run())
+
+def carried_out(url: str, clock: SettableClock, work: Work, **more: Any) -> None:
+    asyncio.run(carry_out(url, clock, work, **more))
 
 
 def test_results_are_read_no_more_often_than_is_allowed() -> None:
@@ -159,57 +162,61 @@ def test_a_service_at_fault_in_the_middle_leaves_what_was_seen() -> None:
         carried_out(url, SettableClock(), work)
 
 
-@pytest.mark.parametrize(
-    ("ping", "text", "found"),
-    [
-        ({"stats": {"rcv": 2, "min": 20.0}}, TIMEOUT, [("tcp", None), ("tls", "generic_timeout_error")]),
-        ({"stats": {"rcv": 0}}, TIMEOUT, [("tcp", "generic_timeout_error")]),
-        ({"stats": {"rcv": 0}}, "connect ECONNREFUSED", [("tcp", "connection_refused")]),
-        ({"status": "failed", "rawOutput": "connect EHOSTUNREACH"}, TIMEOUT, [("tcp", "host_unreachable")]),
-        ({"status": "failed", "rawOutput": "who knows"}, TIMEOUT, []),
-    ],
-    ids=["open", "silent", "refused", "unreachable", "not-understood"],
-)
-def test_a_ping_tells_where_a_request_ran_out_of_time(
-    ping: dict[str, Any], text: str, found: list[tuple[str, str | None]]
-) -> None:
-    here = world(
-        Line("PK", 1, censor=lambda kind, _address, _port, name: text if (kind, name) == ("https", X) else None)
-    )
-    here.override = lambda body: {"status": "finished"} | ping if body["type"] == "ping" else None
+# What a ping finds, the text of the request beside it, and the steps that follow for a handshake and a connection.
+PINGS: dict[str, tuple[dict[str, Any], str, list[tuple[str, str | None]], list[tuple[str, str | None]]]] = {
+    "open": (
+        {"stats": {"rcv": 2, "min": 20.0}},
+        TIMEOUT,
+        [("tcp", None), ("tls", "generic_timeout_error")],
+        [("tcp", None)],
+    ),
+    "silent": (
+        {"stats": {"rcv": 0}},
+        TIMEOUT,
+        [("tcp", "generic_timeout_error")],
+        [("tcp", "generic_timeout_error")],
+    ),
+    "refused": (
+        {"stats": {"rcv": 0}},
+        "connect ECONNREFUSED",
+        [("tcp", "connection_refused")],
+        [("tcp", "connection_refused")],
+    ),
+    "unreachable": (
+        {"status": "failed", "rawOutput": "connect EHOSTUNREACH"},
+        TIMEOUT,
+        [("tcp", "host_unreachable")],
+        [("tcp", "host_unreachable")],
+    ),
+    "not-understood": ({"status": "failed", "rawOutput": "who knows"}, TIMEOUT, [], []),
+}
 
-    async def work(vantage: ServiceVantage) -> None:
-        await vantage.check()
-        seen = (await vantage.measure(Request(target=X_HOME))).measurement.observations
-        assert [(step_of(one).value, one.failure) for one in seen[1:]] == found
 
-    with globalping(here) as url:
-        carried_out(url, SettableClock(), work)
+def test_a_ping_tells_what_a_request_leaves_open() -> None:
+    async def steps(url: str, target: Target) -> list[tuple[str, str | None]]:
+        found: list[tuple[str, str | None]] = []
 
+        async def work(vantage: ServiceVantage) -> None:
+            await vantage.check()
+            _, *seen = (await vantage.measure(Request(target=target))).measurement.observations
+            found.extend((step_of(one).value, one.failure) for one in seen)
 
-@pytest.mark.parametrize(
-    ("received", "text", "found"),
-    [
-        (1, None, None),
-        (0, TIMEOUT, "generic_timeout_error"),
-        (0, f"connect ECONNREFUSED {XS}:443", "connection_refused"),
-    ],
-    ids=["open", "silent", "refused"],
-)
-def test_a_connection_alone_is_told_open_silent_or_refused(received: int, text: str | None, found: str | None) -> None:
-    here = world(
-        Line("PK", 1, censor=lambda kind, _address, _port, name: text if (kind, name) == ("https", X) else None)
-    )
-    here.override = lambda body: {"status": "finished", "stats": {"rcv": received}} if body["type"] == "ping" else None
-    target = msgspec.structs.replace(X_HOME, expectation=Expectation(tcp_only=True))
+        await carry_out(url, SettableClock(), work)
+        return found
 
-    async def work(vantage: ServiceVantage) -> None:
-        await vantage.check()
-        _, opened = (await vantage.measure(Request(target=target))).measurement.observations
-        assert (step_of(opened).value, opened.failure) == ("tcp", found)
+    def interfered(ping: dict[str, Any], text: str) -> World:
+        here = world(Line("PK", 1, censor=lambda kind, _, __, name: text if (kind, name) == ("https", X) else None))
+        here.override = lambda body: {"status": "finished"} | ping if body["type"] == "ping" else None
+        return here
 
-    with globalping(here) as url:
-        carried_out(url, SettableClock(), work)
+    async def all_of_them(urls: list[str]) -> list[list[tuple[str, str | None]]]:
+        alone = msgspec.structs.replace(X_HOME, expectation=Expectation(tcp_only=True))
+        return await asyncio.gather(*(steps(url, target) for url in urls for target in (X_HOME, alone)))
+
+    with contextlib.ExitStack() as servers:
+        urls = [servers.enter_context(globalping(interfered(ping, text))) for ping, text, _, _ in PINGS.values()]
+        found = asyncio.run(all_of_them(urls))
+    assert found == [due for _, _, *both in PINGS.values() for due in both]
 
 
 def atlas_world(*lines: atlas_server.Line) -> atlas_server.World:
