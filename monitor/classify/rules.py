@@ -30,7 +30,7 @@ OF_STATE: Final = {
     VantageState.MOVED: Reason.VANTAGE_MOVED,
     VantageState.DEGRADED: Reason.VANTAGE_DEGRADED,
 }
-_VANTAGE_FAULTS: Final = frozenset({*OF_STATE.values(), Reason.VANTAGE_UNREADY})
+_VANTAGE_FAULTS: Final = frozenset({*OF_STATE.values(), Reason.VANTAGE_UNREADY, Reason.QUOTA_EXHAUSTED})
 
 Mechanisms = tuple[Mechanism, ...]
 

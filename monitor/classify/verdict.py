@@ -30,6 +30,7 @@ _REASON_WORDS: Final = {
     Reason.VANTAGE_MOVED: "it moved to another network",
     Reason.VANTAGE_DEGRADED: "its line is much slower than usual",
     Reason.VANTAGE_UNREADY: "no check of its line is at hand",
+    Reason.QUOTA_EXHAUSTED: "what it may ask of the service is used up",
     Reason.LONG_PACKETS_LOST: "long packets get lost on the way",
     Reason.CONTROL_DISAGREES: "the controls disagree about it",
     Reason.CONTENT_UNCLEAR: "what was served is neither what is expected nor plainly a replacement",

@@ -8,6 +8,7 @@ import msgspec
 
 from monitor.cli._options import config_option
 from monitor.config.assignment import targets_of
+from monitor.config.demand import DEEP_STEPS, Demand, demands
 from monitor.config.digest import digest
 from monitor.config.fingerprints import fingerprints_of
 from monitor.config.load import load
@@ -30,6 +31,7 @@ class _Summary(msgspec.Struct, frozen=True, kw_only=True):
     mb_per_month: float
     monthly_mb: float | None
     stretch_factor: float
+    services: tuple[Demand, ...]
     fingerprints: int
     events: int
     digest: str
@@ -74,6 +76,7 @@ def _summary(path: Path) -> _Summary:
         mb_per_month=round(expected.mb_per_month, 1),
         monthly_mb=config.data.monthly_mb,
         stretch_factor=round(factor, 3),
+        services=tuple(demands(config, factor)),
         fingerprints=len(fingerprints.rows),
         events=len(load_events(config.events, config.platforms, SystemClock().now()).events),
         digest=digest(config, fingerprints),
@@ -93,5 +96,12 @@ def _tell(summary: _Summary) -> None:
             f"Every interval is {summary.stretch_factor:g} times as long as written, "
             f"so that data.monthly_mb: {summary.monthly_mb:g} holds."
         )
+    for one in summary.services:
+        click.echo(
+            f"{one.vantage} asks for {one.needed} of {one.allowed} {one.unit} {one.within} in routine rounds; "
+            f"a deep run takes about {DEEP_STEPS * one.step_units}."
+        )
+        if one.needed + DEEP_STEPS * one.step_units > one.allowed:
+            click.echo(f"That leaves no room for a deep run of {one.vantage}: what it finds cannot be explained.")
     if not summary.control_vantages:
         click.echo("Without a control vantage an address block cannot be told from an outage of the platform.")

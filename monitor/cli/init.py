@@ -7,17 +7,23 @@ import click
 
 from monitor.cli._consent import seek_consent
 from monitor.cli._options import accept_risks_option
-from monitor.config.shipped import shipped_text
+from monitor.config.shipped import shipped_text, with_block
 from monitor.network.clock import SystemClock
 
 _NAME = "probes.yaml"
+_LENT_CONTROL = "lent-control"
 
 
 @click.command()
 @click.argument("folder", metavar="[DIR]", default=Path(), type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--control",
+    type=click.Choice(["globalping"]),
+    help="Have a control from the start: probes that Globalping lends, for whoever has no machine elsewhere.",
+)
 @accept_risks_option
 @click.pass_context
-def command(ctx: click.Context, folder: Path, *, accept_risks: bool) -> None:
+def command(ctx: click.Context, folder: Path, *, control: str | None, accept_risks: bool) -> None:
     """Write a commented probes.yaml into DIR, by default here.
 
     One that exists is left as it is.
@@ -35,9 +41,11 @@ def command(ctx: click.Context, folder: Path, *, accept_risks: bool) -> None:
         ctx.exit(2)
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(shipped_text())
+            file.write(with_block(shipped_text(), _LENT_CONTROL) if control else shipped_text())
     except OSError as error:
         _refuse(ctx, path, error)
+    if control is None:
+        click.echo("It has no control vantage. Without a machine elsewhere: monitor init --control globalping")
     click.echo(f"{path} is written. Next: monitor check -c {path}")
 
 

@@ -13,8 +13,8 @@ from monitor.cli._rendering import STYLES, console, instant, network_words
 from monitor.cli._sheet import Sheet
 from monitor.cli._times import INSTANT
 from monitor.config.plan import plan
-from monitor.daemon.one_off import AD_HOC
 from monitor.daemon.platforms import platform_verdicts
+from monitor.model.target import AD_HOC
 from monitor.model.vantage import Role
 from monitor.model.verdict import GRAVITY
 from monitor.network.clock import SystemClock

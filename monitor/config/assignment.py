@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from monitor.config.schema import CONTROL_SITES_PLATFORM, Configuration, TargetConfig
+from monitor.config.schema import CONTROL_SITES_PLATFORM, Configuration, ServiceOptions, TargetConfig
 from monitor.model.target import Expectation, Target
 from monitor.model.vantage import Role
 
@@ -28,14 +28,22 @@ def targets_of(config: Configuration) -> Iterator[tuple[Target, TargetConfig]]:
 
 
 def assignments(config: Configuration) -> Iterator[Assignment]:
-    """Yield each target with each of its vantages; controls are asked on demand and have no assignments."""
-    everywhere = tuple(name for name, vantage in config.vantages.items() if vantage.role is not Role.CONTROL)
+    """Yield each target with each of its vantages; controls are asked on demand and have no assignments.
+
+    A service measures what it lists itself, at its own pace or the target's, whichever is slower.
+    """
+    asked = {name: vantage for name, vantage in config.vantages.items() if vantage.role is not Role.CONTROL}
+    services = {name: vantage for name, vantage in asked.items() if isinstance(vantage, ServiceOptions)}
+    everywhere = tuple(name for name in asked if name not in services)
     for target, written in targets_of(config):
-        for vantage in dict.fromkeys(written.vantages or everywhere):
+        interval = written.interval or config.defaults.interval
+        paces = dict.fromkeys(written.vantages or everywhere, interval)
+        paces |= {name: max(interval, one.interval) for name, one in services.items() if target.name in one.targets}
+        for vantage, seconds in paces.items():
             yield Assignment(
                 target=target,
                 vantage_name=vantage,
-                interval_seconds=written.interval or config.defaults.interval,
+                interval_seconds=seconds,
                 is_control_site=target.platform == CONTROL_SITES_PLATFORM,
             )
 

@@ -4,11 +4,12 @@ import difflib
 import importlib.util
 import ipaddress
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
 from monitor.config.alerting import AlertmanagerChannel, Maintenance, RouteConfig, WebhookChannel
+from monitor.config.demand import account, demands, granted
 from monitor.config.document import Complaint, KeyPath
 from monitor.config.fields import host_name, is_address
 from monitor.config.quantities import written_seconds
@@ -18,6 +19,8 @@ from monitor.config.schema import (
     Configuration,
     PlatformConfig,
     ProxyOptions,
+    RipeAtlasOptions,
+    ServiceOptions,
     TargetConfig,
 )
 from monitor.model.vantage import Role
@@ -37,6 +40,7 @@ def complaints_about(config: Configuration, declared_vantages: Iterable[str]) ->
     yield from _about_vantages(config, known_vantages)
     yield from _about_interval(config, config.defaults.interval, ("defaults", "interval"))
     yield from _about_further_looks(config)
+    yield from _about_services(config)
     yield from _about_alerts(config, known_vantages)
     for platform, its in config.platforms.items():
         yield from _about_rollup(platform, its)
@@ -57,12 +61,18 @@ def complaints_about(config: Configuration, declared_vantages: Iterable[str]) ->
         if target.interval is not None:
             yield from _about_interval(config, target.interval, (*path, "interval"))
         yield from _about_names(config, path, target)
-        for index, vantage in enumerate(target.vantages or ()):
-            where = (*path, "vantages", index)
-            if vantage not in known_vantages:
-                yield Complaint(where, f"unknown vantage {vantage!r}; {suggestion(vantage, known_vantages)}")
-            elif vantage in config.vantages and config.vantages[vantage].role is Role.CONTROL:
-                yield Complaint(where, f"{vantage} is a control, which measures every target anyway")
+        yield from _about_choice(config, path, target, known_vantages)
+
+
+def _about_choice(config: Configuration, path: KeyPath, target: TargetConfig, known: list[str]) -> Iterator[Complaint]:
+    for index, name in enumerate(target.vantages or ()):
+        where, vantage = (*path, "vantages", index), config.vantages.get(name)
+        if name not in known:
+            yield Complaint(where, f"unknown vantage {name!r}; {suggestion(name, known)}")
+        elif vantage is not None and vantage.role is Role.CONTROL:
+            yield Complaint(where, f"{name} is a control, which measures every target anyway")
+        elif isinstance(vantage, ServiceOptions):
+            yield Complaint(where, f"{name} is a service, which lists its targets itself: vantages.{name}.targets")
 
 
 def _about_names(config: Configuration, path: KeyPath, target: TargetConfig) -> Iterator[Complaint]:
@@ -170,6 +180,48 @@ def _about_alerts(config: Configuration, vantages: Iterable[str]) -> Iterator[Co
             yield Complaint((*where, "url"), "plain http shows the token to the network; use https")
         if not any(name in route.channels for route in alerts.routes.values()):
             yield Complaint(where, "no route leads to this channel, so it would never be told anything")
+
+
+def _about_services(config: Configuration) -> Iterator[Complaint]:
+    """Yield what services cannot do, or would not do for us: unknown targets, unseen steps, more than a quota."""
+    targets = {str(path[-1]): target for _, path, target in _targets(config)}
+    services = {name: one for name, one in config.vantages.items() if isinstance(one, ServiceOptions)}
+    for name, vantage in services.items():
+        where = ("vantages", name)
+        yield from _about_interval(config, vantage.interval, (*where, "interval"))
+        for index, target in enumerate(vantage.targets):
+            if target not in targets:
+                message = f"unknown target {target!r}; {suggestion(target, targets)}"
+                yield Complaint((*where, "targets", index), message)
+            elif isinstance(vantage, RipeAtlasOptions) and targets[target].expect.until == "http":
+                message = (
+                    f"{target} expects a page, which RIPE Atlas cannot see; only expect: tls or tcp can be measured"
+                )
+                yield Complaint((*where, "targets", index), message)
+    for one in demands(config):
+        if one.needed > one.allowed:
+            message = (
+                f"the schedule asks for {one.needed} {one.unit} {one.within} where {one.allowed} are allowed;"
+                " list fewer targets or lengthen the interval"
+            )
+            yield Complaint(("vantages", one.vantage, "interval"), message)
+    yield from _about_accounts(config, services)
+
+
+def _about_accounts(config: Configuration, services: Mapping[str, ServiceOptions]) -> Iterator[Complaint]:
+    """Yield where vantages together may spend more than the account behind them is granted."""
+    accounts: dict[tuple[str, str, str], list[str]] = {}
+    for name, vantage in services.items():
+        accounts.setdefault(account(vantage), []).append(name)
+    allowed = {one.vantage: one for one in demands(config)}
+    for names in accounts.values():
+        total, limit = sum(allowed[name].allowed for name in names), granted(services[names[0]])
+        if total > limit:
+            together = f"{', '.join(names)} share one account and" if len(names) > 1 else f"{names[0]}"
+            one = allowed[names[-1]]
+            message = f"{together} may spend {total} {one.unit} {one.within} where the service grants {limit}"
+            key = "credits_per_day" if one.unit == "credits" else "tests_per_hour"
+            yield Complaint(("vantages", names[-1], key), message)
 
 
 def _normal_form(url: str) -> tuple[object, ...]:

@@ -95,6 +95,19 @@ def _origin(written: str) -> str:
     return written
 
 
+def _service_url(written: str) -> str:
+    try:
+        parts, _ = _split(_url(written))
+    except ValueError as error:
+        raise ValueError("must be the address of an API such as https://api.example.org") from error
+    host = parts.hostname or ""
+    if parts.scheme == "http" and not (is_address(host) and ipaddress.ip_address(host).is_loopback):
+        raise ValueError("must begin with https; plain http is for this machine only")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError("must be the address of an API such as https://api.example.org, nothing after it")
+    return written.rstrip("/")
+
+
 def _resolver(written: str) -> str:
     reason = "must be system, udp://ADDRESS, tcp://ADDRESS, tls://HOST[@ADDRESS] or https://HOST/PATH[@ADDRESS]"
     if written == "system":
@@ -229,6 +242,7 @@ PlainName = Annotated[str, BeforeValidator(_plain_name)]
 Name = Annotated[str, AfterValidator(host_name)]
 Url = Annotated[str, AfterValidator(_url)]
 Origin = Annotated[str, AfterValidator(_origin)]
+ServiceUrl = Annotated[str, AfterValidator(_service_url)]
 Resolver = Annotated[str, AfterValidator(_resolver)]
 TunnelResolver = Annotated[str, AfterValidator(_resolver), AfterValidator(_tunnel_resolver)]
 Address = Annotated[str, AfterValidator(_endpoint(lowest_port=1))]

@@ -30,6 +30,7 @@ from monitor.config.fields import (
     PlainName,
     Resolver,
     SecretText,
+    ServiceUrl,
     TunnelResolver,
     Url,
     WhoAmI,
@@ -48,6 +49,10 @@ SECRET_FILES: Final = {
     "passphrase_file": "passphrase",
     "address_file": "address",
 }
+# What the services grant to one account, or to one address without any.
+TESTS_PER_HOUR_WITHOUT_TOKEN: Final = 250
+TESTS_PER_HOUR_WITH_TOKEN: Final = 500
+CREDITS_PER_DAY: Final = 1_000_000
 CONTROL_SITES_PLATFORM: Final = "control-sites"  # what targets under `control_sites` have as their platform
 
 Quorum = Annotated[Whole, Field(ge=1, le=1000)] | Literal["majority"]
@@ -269,12 +274,86 @@ class SshOptions(TunnelOptions):
     passphrase_file: Path | None = None
 
 
+class ServiceOptions(VantageConfig):
+    """A vantage that is lent: somebody else's service has its probes measure, within quotas.
+
+    Asks for its own targets at its own pace, since what a line of one's own can bear would use up any quota. As a
+    control it is asked in deep runs alone.
+    """
+
+    base_url: ServiceUrl
+    network: Literal["eyeball", "datacenter", "any"] = "eyeball"
+    targets: Annotated[tuple[PlainName, ...], OneOrMany] = ()
+    interval: Deadline = 3600.0
+    concurrency: Annotated[Whole, Field(ge=1, le=20)] = 4
+
+    @model_validator(mode="after")
+    def _answerable(self) -> "ServiceOptions":
+        if self.resolvers != ("system",):
+            raise ValueError("the probe's own resolver is asked, so resolvers cannot be chosen")
+        if self.role is Role.CIRCUMVENTION:
+            raise ValueError("a service's probes are no way around a block: role must be test or control")
+        if self.role is Role.TEST and not self.targets:
+            raise ValueError("a service measures only the targets that it lists: give targets")
+        if self.role is Role.CONTROL and self.targets:
+            raise ValueError("a control is asked for every target, so targets cannot be chosen")
+        return self
+
+
+class GlobalpingOptions(ServiceOptions):
+    """A probe of Globalping, in a network of the country named."""
+
+    kind: Literal["globalping"]
+    country: CountryCode
+    base_url: ServiceUrl = "https://api.globalping.io"
+    token: SecretText | None = None
+    token_file: Path | None = None
+    # What one address may ask without a token is 250 tests an hour, with one 500; credits are never spent.
+    tests_per_hour: Annotated[Whole, Field(ge=5, le=500)] = 100
+
+    @model_validator(mode="after")
+    def _granted(self) -> "GlobalpingOptions":
+        if self.token is None and self.tests_per_hour > TESTS_PER_HOUR_WITHOUT_TOKEN:
+            raise ValueError(
+                f"tests_per_hour: {self.tests_per_hour} needs a token; without one Globalping grants"
+                f" {TESTS_PER_HOUR_WITHOUT_TOKEN}"
+            )
+        return self
+
+
+class RipeAtlasOptions(ServiceOptions):
+    """A probe of RIPE Atlas, in a network of the country named."""
+
+    kind: Literal["ripe_atlas"]
+    country: CountryCode
+    base_url: ServiceUrl = "https://atlas.ripe.net"
+    token: SecretText
+    token_file: Path | None = None
+    credits_per_day: Annotated[Whole, Field(ge=100, le=1_000_000)] = 10_000
+    is_public: bool = True  # whether anybody may read the results there
+
+
 VANTAGE_KINDS: Final = {
     get_args(kind.model_fields["kind"].annotation)[0]: kind
-    for kind in (AgentOptions, DirectOptions, HttpConnectOptions, Socks5Options, SshOptions)
+    for kind in (
+        AgentOptions,
+        DirectOptions,
+        GlobalpingOptions,
+        HttpConnectOptions,
+        RipeAtlasOptions,
+        Socks5Options,
+        SshOptions,
+    )
 }
 AnyVantage = Annotated[
-    DirectOptions | AgentOptions | HttpConnectOptions | Socks5Options | SshOptions, Discriminator("kind")
+    DirectOptions
+    | AgentOptions
+    | HttpConnectOptions
+    | Socks5Options
+    | SshOptions
+    | GlobalpingOptions
+    | RipeAtlasOptions,
+    Discriminator("kind"),
 ]
 
 

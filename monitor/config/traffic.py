@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from monitor.config.assignment import Assignment, assignments
-from monitor.config.schema import Configuration
+from monitor.config.schema import Configuration, ServiceOptions
 from monitor.model.target import Expectation, QuicUse
 from monitor.model.vantage import Role
 
@@ -26,7 +26,7 @@ _LARGEST_FACTOR: Final = 1e6
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """Megabytes (10**6 bytes), both directions, all vantages together, deep runs not counted."""
+    """Megabytes (10**6 bytes), both directions, all vantages together, deep runs and services not counted."""
 
     mb_per_day: float
     mb_per_month: float  # of 30 days
@@ -63,11 +63,14 @@ def measurement_bytes(expectation: Expectation, body_limit: int) -> int:
 
 
 def _bytes_per_day(config: Configuration, assigned: Iterable[Assignment], factor: float) -> float:
-    controls = sum(vantage.role is Role.CONTROL for vantage in config.vantages.values())
+    services = {name for name, vantage in config.vantages.items() if isinstance(vantage, ServiceOptions)}
+    controls = sum(vantage.role is Role.CONTROL for name, vantage in config.vantages.items() if name not in services)
     tested = 0.0
     asked: dict[str, float] = {}
     runs_a_day: dict[str, float] = {}
     for assignment in assigned:
+        if assignment.vantage_name in services:
+            continue  # measured over other people's lines
         runs = _DAY_SECONDS / (assignment.interval_seconds * factor)
         once = measurement_bytes(assignment.target.expectation, config.defaults.body_limit)
         moved = runs * (once + _TLS_BYTES * (assignment.target.quic is QuicUse.ALWAYS))

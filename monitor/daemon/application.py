@@ -23,6 +23,7 @@ from monitor.config.problem import ConfigError
 from monitor.config.schema import Configuration
 from monitor.daemon import systemd
 from monitor.daemon.dating import Dater
+from monitor.daemon.ledger import StoredLedger
 from monitor.daemon.listen import Server, listening_socket, server_config
 from monitor.daemon.logs import Redaction
 from monitor.daemon.memory import Memory, country_of
@@ -42,12 +43,13 @@ from monitor.exporter.exporter import Exporter
 from monitor.model.fingerprint import FingerprintSet
 from monitor.model.identifier import MeasurementIds
 from monitor.model.outcome import Incident, Outcome, Silence
-from monitor.model.seams import Clock, Vantage
+from monitor.model.seams import Clock, Vantage, VantageError
 from monitor.model.vantage import Role, VantageCheck
 from monitor.model.verdict import SeriesState, Status
 from monitor.network.certificates import TrustStore
 from monitor.store.reader import Reader
 from monitor.store.store import Store
+from monitor.vantages._service import ServiceVantage
 from monitor.web.app import create_app
 
 log = logging.getLogger("monitor.daemon")
@@ -58,6 +60,7 @@ CLOCK_STEP_SECONDS = 1.0
 CALENDAR_SECONDS = 60.0  # how often it is seen which events are in force
 FIRST_MAINTENANCE_SECONDS = 60.0  # also for a daemon that never lives an hour
 MAINTENANCE_SECONDS = 3600.0
+PROBE_COUNT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ class Daemon:
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        kept_up = (self._keep_house(), self._maintain(), self._dater.run(), self._telling.run())
+        kept_up = (self._keep_house(), self._maintain(), self._dater.run(), self._telling.run(), self._count_probes())
         keeping = [asyncio.create_task(one) for one in kept_up]
         calm_garbage_collection()
         schedule.start()
@@ -229,6 +232,7 @@ class Daemon:
             contexts=self._contexts,
             memory=self._memory,
             listeners=Listeners(on_outcome=self._on_outcome, on_check=self._on_check),
+            ledger=StoredLedger(self.store, self.reader, self._clock),
             previous=previous,
         )
 
@@ -380,6 +384,8 @@ class Daemon:
             offset = step
             self.exporter.set_store(self.store.health())
             self.exporter.in_flight(self._in_flight)
+            for vantage in self._services():
+                self.exporter.quota(vantage.info.name, vantage.quota())
             await asyncio.to_thread(self.exporter.roll_up, self._clock.now())
             if self._clock.boottime() - calendar_at >= CALENDAR_SECONDS:
                 calendar_at = self._clock.boottime()
@@ -390,6 +396,23 @@ class Daemon:
     def _wall_offset(self) -> float:
         """Return what the wall clock is ahead of the one that nobody sets; a suspended night is no step."""
         return self._clock.now().timestamp() - self._clock.boottime()
+
+    def _services(self) -> list[ServiceVantage]:
+        return [vantage for vantage in self.station.vantages.values() if isinstance(vantage, ServiceVantage)]
+
+    async def _count_probes(self) -> None:
+        """Write down every hour how many probes each service has: in a shutdown they vanish, and nothing fails."""
+        while True:
+            for vantage in self._services():
+                try:
+                    counts = await vantage.count_probes()
+                except VantageError as error:
+                    why = str(error)
+                    log.warning("probes could not be counted", extra={"vantage": vantage.info.name, "why": why})
+                    continue
+                self.store.record_probe_counts(vantage.info.name, self._clock.now(), counts)
+                self.exporter.probes(vantage.info.name, counts)
+            await asyncio.sleep(PROBE_COUNT_SECONDS)
 
     async def _maintain(self) -> None:
         """Roll up and clean up now and then, in the writer's own time."""

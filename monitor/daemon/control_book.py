@@ -44,19 +44,23 @@ class ControlBook:
         found = (self._latest.get((target, vantage.info.name)) for vantage in self._controls)
         return tuple(one[1] for one in found if one and one[0] >= since)
 
-    async def fresh(self, request: Request, since: float) -> tuple[Measurement, ...]:
-        """Return a control measurement from each usable control, measuring where the known one began before `since`."""
-        found = await asyncio.gather(*(self._one(vantage, request, since) for vantage in self._controls))
+    async def fresh(self, request: Request, since: float, *, routine: bool = True) -> tuple[Measurement, ...]:
+        """Return a control measurement from each usable control, measuring where the known one began before `since`.
+
+        A service's quota would not last for every round, so a routine one leaves it alone.
+        """
+        asked = [one for one in self._controls if not (routine and one.info.is_service)]
+        found = await asyncio.gather(*(self._one(vantage, request, since) for vantage in asked))
         return tuple(one for one in found if one is not None)
 
     async def extended(self, request: Request, checks: tuple[FollowUp, ...], since: float) -> tuple[Measurement, ...]:
         """Return fresh controls, and beside each a second measurement of the test vantage's own endpoints."""
         if not checks:
-            return await self.fresh(request, since)
+            return await self.fresh(request, since, routine=False)
         asked = msgspec.structs.replace(request, follow_ups=checks)
         # At once, since each may have to wait until a dead address is given up.
         controls, found = await asyncio.gather(
-            self.fresh(request, since),
+            self.fresh(request, since, routine=False),
             asyncio.gather(*(self._measure(vantage, asked) for vantage in self._controls)),
         )
         names = {one.vantage for one in controls}

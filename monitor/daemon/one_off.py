@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from monitor.config.fingerprints import fingerprints_of
 from monitor.config.plan import plan
 from monitor.config.schema import Configuration
+from monitor.daemon.ledger import StoredLedger
 from monitor.daemon.memory import Memory
 from monitor.daemon.run_contexts import RunContexts
 from monitor.daemon.station import Listeners, build_station
@@ -14,13 +15,11 @@ from monitor.daemon.store_events import tell
 from monitor.model.identifier import MeasurementIds
 from monitor.model.outcome import Outcome
 from monitor.model.seams import Clock
-from monitor.model.target import Target
+from monitor.model.target import AD_HOC, Target
 from monitor.model.vantage import VantageCheck
 from monitor.network.certificates import TrustStore
 from monitor.store.reader import Reader
 from monitor.store.store import Store
-
-AD_HOC = "ad-hoc"  # name and platform of a target that is not configured: a stable name, never an address
 
 
 def target_named(config: Configuration, name_or_url: str) -> Target | None:
@@ -54,8 +53,6 @@ async def measure_once(
     store = Store.open(config.storage.path, clock, spool_rows=config.storage.spool_rows, on_event=tell)
     try:
         memory = Memory()
-        with Reader(config.storage.path) as reader:
-            memory.recall(reader, [(target.name, name) for name in config.vantages], clock.now(), {})
         controls: list[Outcome] = []
         written = []
 
@@ -68,16 +65,19 @@ async def measure_once(
             written.append(asyncio.wrap_future(store.record_check(check)))
 
         written.append(asyncio.wrap_future(store.sync_fingerprints(fingerprints, clock.now())))
-        station = build_station(
-            config,
-            clock=clock,
-            ids=MeasurementIds(),
-            trust=TrustStore.load(config.tls.ca_file, environ),
-            fingerprints=fingerprints,
-            contexts=RunContexts(clock),
-            memory=memory,
-            listeners=Listeners(on_outcome=on_outcome, on_check=on_check),
-        )
+        with Reader(config.storage.path) as reader:
+            memory.recall(reader, [(target.name, name) for name in config.vantages], clock.now(), {})
+            station = build_station(
+                config,
+                clock=clock,
+                ids=MeasurementIds(),
+                trust=TrustStore.load(config.tls.ca_file, environ),
+                fingerprints=fingerprints,
+                contexts=RunContexts(clock),
+                memory=memory,
+                listeners=Listeners(on_outcome=on_outcome, on_check=on_check),
+                ledger=StoredLedger(store, reader, clock),
+            )
         try:
             places = [station.vantages[name] for name in vantages or station.test_vantages]
             outcomes = await asyncio.gather(

@@ -327,7 +327,9 @@ class Pipeline:
             asn_of=self._numbers(recording.measurement, *controls),
             country=_claimed_or_seen(vantage, recording.measurement),
             harmless_name=follow_ups.harmless_name if follow_ups else "",
-            measures_throughput=self._settings.transfer_reference is not None and follow_ups is not None,
+            measures_throughput=self._settings.transfer_reference is not None
+            and follow_ups is not None
+            and not vantage.info.is_service,
             has_retries=follow_ups is not None and follow_ups.retries > 1,
             usual_http_seconds=self._memory.usual_http_seconds(series),
             fault=fault,
@@ -412,7 +414,8 @@ class Pipeline:
         settings = self._settings.follow_ups
         if settings is None:
             return None
-        http3 = request.target.quic is not QuicUse.OFF and not vantage.info.is_tunnel
+        is_direct = not (vantage.info.is_tunnel or vantage.info.is_service)
+        http3 = request.target.quic is not QuicUse.OFF and is_direct
         resolvers = settings.resolvers
         if vantage.info.is_tunnel:
             resolvers = tuple(one for one in resolvers if not one.startswith("udp://"))

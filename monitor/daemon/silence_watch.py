@@ -26,7 +26,13 @@ class SilenceWatch:
         return tuple(self._silent.values())
 
     def hear(self, check: VantageCheck, info: VantageInfo) -> None:
-        """Take in a sanity check; a proxy that failed says nothing about the lines of the country it stands in."""
+        """Take in a sanity check.
+
+        A proxy that failed says nothing about the lines of the country it stands in, nor does a service, whose probes
+        are other people's and come and go: how many there are is counted by itself.
+        """
+        if info.is_service:
+            return
         if check.reason == Reason.PROXY_FAILED:
             self.forget(info.name, check.started_at)
             return

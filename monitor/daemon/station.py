@@ -23,7 +23,7 @@ from monitor.model.fingerprint import FingerprintSet
 from monitor.model.identifier import MeasurementIds
 from monitor.model.measurement import Limits, Measurement, Request, RunContext
 from monitor.model.outcome import Outcome
-from monitor.model.seams import Clock, Vantage
+from monitor.model.seams import Clock, Ledger, Vantage
 from monitor.model.target import Target
 from monitor.model.vantage import Role, VantageCheck
 from monitor.network.asn_table import AsnTable
@@ -96,6 +96,7 @@ def build_station(
     contexts: RunContexts,
     memory: Memory,
     listeners: Listeners,
+    ledger: Ledger | None = None,
     previous: Station | None = None,
 ) -> Station:
     """Build the parts; vantages whose configuration is unchanged are those of `previous`. Nothing is connected yet."""
@@ -112,6 +113,7 @@ def build_station(
         allowed_bogons=config.network.allowed_bogons,
         cleartext_user_agent=config.defaults.cleartext_user_agent,
         geo_database=config.geo.database,
+        ledger=ledger,
     )
     kept = previous.vantages if previous and _same_surroundings(previous, config, trust) else {}
     vantages = {

@@ -21,7 +21,7 @@ from monitor.model.alert import Attempt, DeliveryState, Result
 from monitor.model.outcome import Incident, Outcome, Silence
 from monitor.model.rollup import RollupRule
 from monitor.model.target import Target
-from monitor.model.vantage import VantageCheck, VantageInfo, VantageState
+from monitor.model.vantage import ProbeCount, QuotaUse, VantageCheck, VantageInfo, VantageState
 from monitor.model.verdict import Transition
 from monitor.store.outbox_reader import Backlog
 from monitor.store.store import StoreHealth
@@ -97,6 +97,20 @@ class Exporter:
                 self._samples[table.VANTAGE_AS_CLAIMED].pop((vantage.name, claim), None)
             for claim, holds in claims.items():
                 self._put(table.VANTAGE_AS_CLAIMED, int(holds), vantage.name, claim)
+
+    def quota(self, vantage: str, use: QuotaUse) -> None:
+        """Say how a vantage's quota at a service stands."""
+        with self._lock:
+            self._put(table.VANTAGE_QUOTA_LIMIT, use.limit, vantage, use.unit)
+            self._put(table.VANTAGE_QUOTA_USED, use.used, vantage, use.unit)
+            self._put(table.VANTAGE_QUOTA_REMAINING, use.remaining, vantage, use.unit)
+
+    def probes(self, vantage: str, counts: Sequence[ProbeCount]) -> None:
+        """Take in how many probes a service has in each network of a country."""
+        with self._lock:
+            for country in {one.country for one in counts}:
+                total = sum(one.probes for one in counts if one.country == country)
+                self._put(table.VANTAGE_PROBES, total, vantage, country)
 
     def incidents(self, open_incidents: Sequence[Incident]) -> None:
         """Replace the open incidents."""

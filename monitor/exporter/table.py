@@ -116,6 +116,26 @@ VANTAGE_LAST_CHECK: Final = Metric(
     unit="seconds",
     help="When the latest sanity checks of the vantage started.",
 )
+VANTAGE_PROBES: Final = Metric(
+    name="access_vantage_probes",
+    labels=("vantage", "country"),
+    help="Probes that the service behind the vantage lists in the country, counted every hour; absent until counted.",
+)
+VANTAGE_QUOTA_LIMIT: Final = Metric(
+    name="access_vantage_quota_limit",
+    labels=("vantage", "unit"),
+    help="What the configuration lets the vantage spend: tests in an hour (globalping), credits in a day (ripe_atlas).",
+)
+VANTAGE_QUOTA_USED: Final = Metric(
+    name="access_vantage_quota_used",
+    labels=("vantage", "unit"),
+    help="What the vantage spent within the last hour or day.",
+)
+VANTAGE_QUOTA_REMAINING: Final = Metric(
+    name="access_vantage_quota_remaining",
+    labels=("vantage", "unit"),
+    help="What the vantage may still spend now, by the configuration and by what the service last said.",
+)
 PLATFORM_STATUS: Final = Metric(
     name="access_platform_status",
     labels=("platform", "country", "status"),
@@ -302,7 +322,17 @@ MODULE_UNKNOWN: Final = Metric(
     kind=Kind.COUNTER,
     help="Requests to /probe that named an unknown module.",
 )
-VANTAGE_METRICS: Final = (VANTAGE_ONLINE, VANTAGE_STATE, VANTAGE_AS_CLAIMED, VANTAGE_CONNECT, VANTAGE_LAST_CHECK)
+VANTAGE_METRICS: Final = (
+    VANTAGE_ONLINE,
+    VANTAGE_STATE,
+    VANTAGE_AS_CLAIMED,
+    VANTAGE_CONNECT,
+    VANTAGE_LAST_CHECK,
+    VANTAGE_PROBES,
+    VANTAGE_QUOTA_LIMIT,
+    VANTAGE_QUOTA_USED,
+    VANTAGE_QUOTA_REMAINING,
+)
 
 # In the order of /metrics. The first block has one group of lines for each target at each vantage.
 TARGET_METRICS: Final = (
@@ -324,6 +354,10 @@ OTHER_METRICS: Final = (
     VANTAGE_AS_CLAIMED,
     VANTAGE_CONNECT,
     VANTAGE_LAST_CHECK,
+    VANTAGE_PROBES,
+    VANTAGE_QUOTA_LIMIT,
+    VANTAGE_QUOTA_USED,
+    VANTAGE_QUOTA_REMAINING,
     PLATFORM_STATUS,
     PLATFORM_PARTIAL,
     PLATFORM_NETWORKS,

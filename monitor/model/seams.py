@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
     from datetime import datetime
 
     from monitor.model.measurement import Recording, Request
@@ -105,6 +106,18 @@ class Vantage(Protocol):
 
     async def close(self) -> None:
         """Let go of what the vantage holds."""
+        ...
+
+
+class Ledger(Protocol):
+    """What was spent of services' quotas, kept over restarts."""
+
+    def spent(self, vantage: str, seconds: float) -> Sequence[tuple[datetime, int]]:
+        """Return when (UTC) and how much was spent within the last `seconds`, oldest first."""
+        ...
+
+    def spend(self, vantage: str, at: datetime, units: int) -> None:
+        """Note an expense; neither blocks nor raises."""
         ...
 
 

@@ -1,8 +1,11 @@
 """What is measured: platforms and their targets."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
+
+AD_HOC: Final = "ad-hoc"  # name and platform of a target that is not configured: a stable name, never an address
 
 
 class QuicUse(StrEnum):

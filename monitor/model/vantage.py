@@ -52,6 +52,8 @@ class VantageInfo(msgspec.Struct, frozen=True, kw_only=True):
     claimed_asn: int | None = None
     # Through a proxy or SSH: no datagrams pass, so QUIC and DNS over UDP cannot be seen, and where it ends is a claim.
     is_tunnel: bool = False
+    # Probes of a service, now one and now another, within quotas: no line of ours whose silence would tell something.
+    is_service: bool = False
 
     def country_on(self, network: "NetworkIdentity") -> str | None:
         """Return the country that series and incidents carry.
@@ -77,3 +79,21 @@ class VantageCheck(msgspec.Struct, frozen=True, kw_only=True):
     observations: tuple[Observation, ...] = ()
     notes: tuple[str, ...] = ()
     reason: str | None = None  # a Reason value, where the vantage could not be used at all
+
+
+class QuotaUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What a vantage may ask of a service within a sliding window, by its own budget and the service's word."""
+
+    unit: str  # tests, credits
+    window_seconds: int
+    limit: int
+    used: int
+    remaining: int
+
+
+class ProbeCount(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """How many probes a service has in one network of a country; `asn` 0 stands for those whose network is unknown."""
+
+    country: str
+    asn: int
+    probes: int

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     VANTAGE_DEGRADED = "vantage_degraded"
     VANTAGE_UNREADY = "vantage_unready"  # no sanity check at hand
     PROXY_FAILED = "proxy_failed"
+    QUOTA_EXHAUSTED = "quota_exhausted"  # what a service grants, or the configuration allows, is used up
     INTERRUPTED = "interrupted"
     LOCAL_FAULT = "local_fault"
     INTERNAL_ERROR = "internal_error"

@@ -145,13 +145,16 @@ def covers_name(leaf: x509.Certificate, name: str) -> bool:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         if (address := _address(name)) is not None:
             return address in names.get_values_for_type(x509.IPAddress)
-        return any(_matches(pattern, name) for pattern in names.get_values_for_type(x509.DNSName))
+        return any(is_name_for(pattern, name) for pattern in names.get_values_for_type(x509.DNSName))
     except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
         return False
 
 
-def _matches(pattern: str, name: str) -> bool:
-    """RFC 9525 section 6.3: a wildcard is the whole leftmost label, stands for one label, and not over one label."""
+def is_name_for(pattern: str, name: str) -> bool:
+    """Tell whether a DNS name of a certificate stands for `name`.
+
+    RFC 9525 section 6.3: a wildcard is the whole leftmost label, stands for one label, and not over one label.
+    """
     pattern, name = pattern.lower().removesuffix("."), name.lower().removesuffix(".")
     if not pattern.startswith("*."):
         return pattern == name

@@ -27,6 +27,25 @@ def scrub(content: bytes, own_addresses: frozenset[str]) -> bytes:
     return content
 
 
+# An address in text, unless it is the host of a URL or part of a longer word.
+_ADDRESS: Final = re.compile(
+    r"(?<!//)(?<!//\[)(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9a-fA-F]{0,4}:){2,7}(?:[0-9a-fA-F]{0,4}|\d{1,3}(?:\.\d{1,3}){3}))(?![\w:])"
+)
+
+
+def without_addresses(text: str) -> str:
+    """Replace every address but the hosts of URLs, where the vantage's own is not known."""
+    return _ADDRESS.sub(_scrubbed, text)
+
+
+def _scrubbed(found: re.Match[str]) -> str:
+    try:
+        ipaddress.ip_address(found[0])
+    except ValueError:
+        return found[0]
+    return SCRUBBED
+
+
 def scrub_text(text: str, own_addresses: frozenset[str]) -> str:
     """Replace every spelling of the vantage's own addresses in `text`."""
     return scrub(text.encode(), own_addresses).decode() if own_addresses else text

@@ -31,7 +31,7 @@ from monitor.model.verdict import (
     Verdict,
 )
 from monitor.store.connection import StoreError, connect_reader
-from monitor.store.recorder import LATE_REPLY_ORDINAL
+from monitor.store.recorder import LATE_REPLY_ORDINAL, MINUTE_MILLISECONDS
 from monitor.store.rows import (
     IMPORTED_KIND,
     POSITION_BITS,
@@ -683,6 +683,17 @@ class Reader(AbstractContextManager["Reader"]):
             (asn or 0,),
         )
         return NetworkIdentity(asn=asn or None) if row is None else network_from(row)
+
+    def spent(self, vantage: str, since: datetime) -> list[tuple[datetime, int]]:
+        """Return what a vantage spent of a service's quota since an instant, by minute, oldest first."""
+        # A minute that began before may reach past the instant; it counts whole.
+        rows = self._all(
+            "SELECT s.minute, s.units FROM service_spending s JOIN vantage g ON g.id = s.vantage_id "
+            "WHERE g.name = ? AND s.minute > ? ORDER BY s.minute",
+            (vantage, milliseconds(since) - MINUTE_MILLISECONDS),
+        )
+        # The latest moment that it can have been.
+        return [(instant(row["minute"] + MINUTE_MILLISECONDS - 1), row["units"]) for row in rows]
 
     def silences(self, *, since: datetime | None = None) -> list[Silence]:
         """Return when countries were silent, newest first; those that are silent still in any case."""

@@ -20,7 +20,7 @@ from monitor.model.onset import Onset
 from monitor.model.outcome import AffectedNetwork, Imported, Incident, IncidentUpdate, Outcome, Redrawn, Silence
 from monitor.model.place import Place
 from monitor.model.target import Target
-from monitor.model.vantage import NetworkIdentity, VantageCheck, VantageInfo
+from monitor.model.vantage import NetworkIdentity, ProbeCount, VantageCheck, VantageInfo
 from monitor.model.verdict import DetectorState, Status, Transition, Verdict
 from monitor.store.event_recorder import record_calendar
 from monitor.store.outbox import post
@@ -39,6 +39,7 @@ from monitor.store.rows import (
     text,
 )
 
+MINUTE_MILLISECONDS: Final = 60_000
 HOUR_MILLISECONDS: Final = 3_600_000
 DAY_MILLISECONDS: Final = 24 * HOUR_MILLISECONDS
 EVIDENCE_BYTES: Final = 256 * 1024
@@ -352,6 +353,23 @@ class Recorder:
             ),
         )
         post(self._db, notices)
+
+    def spending(self, vantage: str, at: datetime, units: int) -> None:
+        """Add to what a vantage spent of a service's quota."""
+        now = milliseconds(at)
+        self._db.execute(
+            "INSERT INTO service_spending (vantage_id, minute, units) VALUES (?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET units = units + excluded.units",
+            (self._named("vantage", vantage), now - now % MINUTE_MILLISECONDS, units),
+        )
+
+    def probe_counts(self, vantage: str, at: datetime, counts: Iterable[ProbeCount]) -> None:
+        """Write how many probes a service lists."""
+        id_ = self._named("vantage", vantage)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO probe_count (vantage_id, at, country, asn, probes) VALUES (?, ?, ?, ?, ?)",
+            ((id_, milliseconds(at), one.country, one.asn, one.probes) for one in counts),
+        )
 
     def calendar(self, calendar: Calendar, at: datetime) -> None:
         """Bring the regulatory events up to date."""

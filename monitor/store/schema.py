@@ -163,6 +163,12 @@ def m0060_outbox(database: Any) -> None:
     _run(database, _OUTBOX)
 
 
+@MIGRATIONS()
+def m0080_services(database: Any) -> None:
+    """Create what was spent of services' quotas, and how many probes they have."""
+    _run(database, _SERVICES)
+
+
 _RECORD: Final = """
 CREATE TABLE platform (
     id INTEGER PRIMARY KEY,
@@ -820,5 +826,24 @@ CREATE TABLE served_from (
     first_at INTEGER NOT NULL,
     last_at INTEGER NOT NULL,
     PRIMARY KEY (target_id, vantage_id, day, country, asn)
+) STRICT, WITHOUT ROWID;
+"""
+
+_SERVICES: Final = """
+-- what a vantage spent of a service's quota in each minute (milliseconds at its start)
+CREATE TABLE service_spending (
+    vantage_id INTEGER NOT NULL REFERENCES vantage(id),
+    minute INTEGER NOT NULL,
+    units INTEGER NOT NULL,
+    PRIMARY KEY (vantage_id, minute)
+) STRICT, WITHOUT ROWID;
+-- how many probes a service listed in each network; asn 0: unknown, or none at all
+CREATE TABLE probe_count (
+    vantage_id INTEGER NOT NULL REFERENCES vantage(id),
+    at INTEGER NOT NULL,
+    country TEXT NOT NULL,
+    asn INTEGER NOT NULL,
+    probes INTEGER NOT NULL,
+    PRIMARY KEY (vantage_id, at, country, asn)
 ) STRICT, WITHOUT ROWID;
 """

@@ -29,7 +29,7 @@ from monitor.model.onset import Onset
 from monitor.model.outcome import Incident, IncidentUpdate, Outcome, Redrawn, Silence
 from monitor.model.seams import Clock
 from monitor.model.target import Target
-from monitor.model.vantage import VantageCheck, VantageInfo
+from monitor.model.vantage import ProbeCount, VantageCheck, VantageInfo
 from monitor.model.verdict import Status
 from monitor.store import outbox
 from monitor.store.connection import connect_writer, trouble
@@ -210,6 +210,14 @@ class Store:
 
     def _outbox(self, write: Callable[[sqlite3.Connection], None]) -> "Future[bool]":
         return self._queue(lambda recorder: recorder.outbox(write), is_run=False)
+
+    def record_spending(self, vantage: str, at: datetime, units: int) -> "Future[bool]":
+        """Queue what a vantage spent of a service's quota; never lost."""
+        return self._queue(lambda recorder: recorder.spending(vantage, at, units), is_run=False)
+
+    def record_probe_counts(self, vantage: str, at: datetime, counts: Sequence[ProbeCount]) -> "Future[bool]":
+        """Queue how many probes a service lists."""
+        return self._queue(lambda recorder: recorder.probe_counts(vantage, at, counts), is_run=True)
 
     def record_check(self, check: VantageCheck) -> "Future[bool]":
         """Queue a round of sanity checks."""

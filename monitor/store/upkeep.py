@@ -17,6 +17,7 @@ from monitor.store.rows import IMPORTED_KIND, milliseconds
 _SLICE_ROWS: Final = 200
 _SLICE_HOURS: Final = 50
 # Empty hours are filled in so far back at most: a tool that slept for years need not list them all.
+SPENDING_MILLISECONDS: Final = 2 * DAY_MILLISECONDS  # the longest window of a quota is a day
 _FILL_HOURS: Final = 31 * 24
 
 _COUNT_HOUR: Final = """
@@ -64,7 +65,7 @@ def upkeep(db: sqlite3.Connection, now: datetime, retention: Retention) -> Itera
     yield from _count_hours(db, at, measurements_before)
     yield from _expire_evidence(db, at - int(retention.evidence * 1000))
     yield from _expire_measurements(db, measurements_before)
-    yield from _sweep(db, measurements_before, at - int(retention.rollups * 1000))
+    yield from _sweep(db, at, measurements_before, at - int(retention.rollups * 1000))
 
 
 def expected_runs(schedule: Sequence[tuple[int, float | None]], start: int, end: int) -> float:
@@ -150,7 +151,7 @@ def _expire_evidence(db: sqlite3.Connection, before: int) -> Iterator[None]:
         yield
 
 
-def _sweep(db: sqlite3.Connection, measurements_before: int, rollups_before: int) -> Iterator[None]:
+def _sweep(db: sqlite3.Connection, at: int, measurements_before: int, rollups_before: int) -> Iterator[None]:
     """Delete what nothing refers to any more, and rows that have had their time."""
     while db.execute(
         "DELETE FROM evidence WHERE id IN (SELECT id FROM evidence e WHERE NOT is_pinned AND content IS NULL "
@@ -165,6 +166,9 @@ def _sweep(db: sqlite3.Connection, measurements_before: int, rollups_before: int
             (vantage, measurements_before, _SLICE_ROWS),
         ).rowcount:
             yield
+    db.execute("DELETE FROM service_spending WHERE minute < ?", (at - SPENDING_MILLISECONDS,))
+    db.execute("DELETE FROM probe_count WHERE at < ?", (rollups_before,))
+    yield
     for series in db.execute("SELECT target_id, vantage_id FROM series").fetchall():
         while db.execute(
             "DELETE FROM rollup_hour WHERE target_id = ?1 AND vantage_id = ?2 AND hour IN (SELECT hour "

@@ -7,7 +7,7 @@ from pathlib import Path
 from monitor.config.schema import SanityConfig
 from monitor.model.identifier import MeasurementIds
 from monitor.model.measurement import Limits, RunContext
-from monitor.model.seams import Clock
+from monitor.model.seams import Clock, Ledger
 from monitor.network.certificates import TrustStore
 
 
@@ -25,3 +25,4 @@ class Parts:
     cleartext_user_agent: str
     geo_database: Path | None
     is_guarded: bool = False  # refuse addresses that are not public, whoever asks
+    ledger: Ledger | None = None  # None: what is spent of a service's quota is forgotten with the process

@@ -492,6 +492,37 @@ def _() -> tuple[Scene, Context]:
     return Scene(HTTPS), msgspec.structs.replace(READY, fault=Reason.VANTAGE_OFFLINE)
 
 
+@story("quota-exhausted", "vantage_not_ready", "inconclusive", reason="quota_exhausted")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTPS), msgspec.structs.replace(READY, state_before=VantageState.OFFLINE, fault=Reason.QUOTA_EXHAUSTED)
+
+
+# What a service's probe cannot see, or says in words that nobody knows, is absent: neither success nor block.
+
+
+@story("lent-probe-sends-no-request", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN).tls(ORIGIN, EXAMPLE), judged_with(control_https())
+
+
+@story("lent-probe-is-not-understood", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTPS).dns(EXAMPLE, ORIGIN), judged_with(control_https())
+
+
+@story("lent-probe-saw-no-step-at-all", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    return Scene(HTTPS), judged_with(control_https())
+
+
+@story("lent-probe-lost-its-handshake", "insufficient", "inconclusive", reason="insufficient_data")
+def _() -> tuple[Scene, Context]:
+    here = Scene(HTTPS).dns(EXAMPLE, ORIGIN).tcp(ORIGIN)
+    here.http(HTTPS, ORIGIN, None, failure="eof_error")
+    here.at(Purpose.RETRY).tcp(ORIGIN).http(HTTPS, ORIGIN, None, failure="eof_error")
+    return here, judged_with(control_https())
+
+
 @story("proxy-failed-and-offline-for-it", "proxy_failed", "inconclusive", reason="proxy_failed")
 def _() -> tuple[Scene, Context]:
     return Scene(HTTPS), msgspec.structs.replace(READY, state_before=VantageState.OFFLINE, fault=Reason.PROXY_FAILED)

@@ -79,3 +79,14 @@ def test_help_lists_the_commands(tmp_path: Path) -> None:
     assert ran.returncode == 0
     assert "check" in ran.stdout
     assert "init" in ran.stdout
+
+
+def test_what_services_are_asked_for_is_counted(tmp_path: Path) -> None:
+    lent = "lent: {kind: globalping, country: PK, targets: x-home, interval: 30m}"
+    (tmp_path / "probes.yaml").write_text(SOUND.replace("here:", f"{lent}, here:"))
+    ran = monitor("check", cwd=tmp_path)
+    assert "lent asks for 6 of 100 tests an hour in routine rounds; a deep run takes about 25.\n" in ran.stdout
+    summary = json.loads(monitor("check", "--json", cwd=tmp_path).stdout)
+    assert summary["services"] == [
+        {"vantage": "lent", "unit": "tests", "window": "hour", "needed": 6, "allowed": 100, "step_units": 1}
+    ]

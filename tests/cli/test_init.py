@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from monitor.config.load import load
+
 COMMAND = [sys.executable, "-m", "monitor", "init"]
 
 
@@ -89,3 +91,11 @@ def test_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     ran = init("file/folder", cwd=tmp_path)
     assert ran.returncode == 2
     assert "Traceback" not in ran.stderr
+
+
+def test_a_lent_control_is_offered_and_written(tmp_path: Path) -> None:
+    assert "--control globalping" in init("plain", cwd=tmp_path).stdout
+    ran = init("lent", "--control", "globalping", cwd=tmp_path)
+    assert ran.returncode == 0
+    vantages = load(tmp_path / "lent/probes.yaml", {}).vantages
+    assert (vantages["lent-control"].kind, vantages["lent-control"].role) == ("globalping", "control")

@@ -78,7 +78,8 @@ defaults.allow_fast_interval: true is for lines of your own
 probes.yaml:4: defaults.jitter: must be a share such as 10% or 0.1, not '120%'
 probes.yaml:5: defaults.timeout: unknown key; did you mean 'timeouts'?
 probes.yaml:7: storage.path: environment variable 'NOWHERE' is not set
-probes.yaml:9: vantages.here.kind: unknown kind 'dirct'; known: agent, direct, http_connect, socks5, ssh
+probes.yaml:9: vantages.here.kind: unknown kind 'dirct'; known: agent, direct, globalping, \
+http_connect, ripe_atlas, socks5, ssh
 probes.yaml:10: vantages.there.resolvers.1: must be system, udp://ADDRESS, tcp://ADDRESS, \
 tls://HOST[@ADDRESS] or https://HOST/PATH[@ADDRESS], not 'dns://9.9.9.9'
 probes.yaml:14: platforms.x.targets.x-home: must not hold a user name or password, not 'https://<secret>@x.com/'

@@ -12,7 +12,7 @@ from monitor.config.fields import Referenced
 from monitor.config.keys import ANY, KEYS
 from monitor.config.load import load
 from monitor.config.schema import Configuration
-from monitor.config.shipped import shipped_text
+from monitor.config.shipped import shipped_text, with_block
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTED = (ROOT / "docs/configuration.md").read_text()
@@ -70,6 +70,18 @@ def test_commented_control_vantage_is_sound_once_uncommented(tmp_path: Path) -> 
     (tmp_path / "probes.yaml").write_text(shipped_text().replace(block[1], uncommented), encoding="utf-8")
     (tmp_path / "token").write_text("a-token")
     assert list(load(tmp_path / "probes.yaml", {}).vantages) == ["here", "control"]
+
+
+@pytest.mark.parametrize("name", ["lent-control", "lent-pk"])
+def test_commented_vantage_of_a_service_is_sound_once_uncommented(tmp_path: Path, name: str) -> None:
+    (tmp_path / "probes.yaml").write_text(with_block(shipped_text(), name), encoding="utf-8")
+    assert list(load(tmp_path / "probes.yaml", {}).vantages) == ["here", name]
+
+
+def test_both_commented_services_together_are_within_what_is_granted(tmp_path: Path) -> None:
+    text = with_block(with_block(shipped_text(), "lent-control"), "lent-pk")
+    (tmp_path / "probes.yaml").write_text(text, encoding="utf-8")
+    assert set(load(tmp_path / "probes.yaml", {}).vantages) == {"here", "lent-control", "lent-pk"}
 
 
 @pytest.mark.parametrize("key", [".".join(key) for key in KEYS])

@@ -1,6 +1,8 @@
 from datetime import timedelta
 from typing import Final
 
+import msgspec
+
 from monitor.daemon.silence_watch import SilenceWatch
 from monitor.model.outcome import Silence
 from monitor.model.vantage import NetworkIdentity, Role, VantageCheck, VantageInfo, VantageState
@@ -25,13 +27,14 @@ class Watch:
         self.watch.hear(VantageCheck(vantage=info.name, started_at=at, state=state, network=network), info)
 
 
-def all_fall_silent() -> Watch:
+def all_fall_silent(*, is_service: bool = False) -> Watch:
     watch = Watch()
-    for info in (PTCL, CMPAK, FRANKFURT):
+    ptcl, cmpak = (msgspec.structs.replace(one, is_service=is_service) for one in (PTCL, CMPAK))
+    for info in (ptcl, cmpak, FRANKFURT):
         watch.hear(info, VantageState.ONLINE, 0)
     for minutes in (1, 2, 3):
-        watch.hear(PTCL, VantageState.OFFLINE, minutes)
-        watch.hear(CMPAK, VantageState.OFFLINE, minutes + 0.5)
+        watch.hear(ptcl, VantageState.OFFLINE, minutes)
+        watch.hear(cmpak, VantageState.OFFLINE, minutes + 0.5)
     return watch
 
 
@@ -81,3 +84,8 @@ def test_it_goes_with_the_last_vantage_of_its_country() -> None:
     watch.watch.forget("cmpak", NOW + timedelta(minutes=20))
     assert watch.watch.silences == ()
     assert watch.recorded[-1].ended_at == NOW + timedelta(minutes=20)
+
+
+def test_services_without_a_probe_are_no_silence_of_a_country() -> None:
+    assert all_fall_silent().recorded
+    assert all_fall_silent(is_service=True).recorded == []

@@ -23,7 +23,7 @@ from monitor.model.outcome import Incident, Silence
 from monitor.model.place import Place
 from monitor.model.rollup import RollupRule
 from monitor.model.target import Target
-from monitor.model.vantage import NetworkIdentity, Role, VantageCheck, VantageInfo, VantageState
+from monitor.model.vantage import NetworkIdentity, ProbeCount, QuotaUse, Role, VantageCheck, VantageInfo, VantageState
 from monitor.model.verdict import SeriesState, Status, Transition
 from monitor.store.outbox_reader import Backlog
 from tests.fakes.events import BLOCK, CALENDAR, LONG_AFTER, ORDER, calendar, dated, event
@@ -83,6 +83,8 @@ def a_full_exporter() -> Exporter:
     exporter.incidents([INCIDENT])
     exporter.calendar(CALENDAR, NOW)
     exporter.silences([SILENCE])
+    exporter.quota(LAHORE.name, QuotaUse(unit="tests", window_seconds=3600, limit=100, used=40, remaining=50))
+    exporter.probes(LAHORE.name, [ProbeCount(country="PK", asn=asn, probes=3) for asn in (17557, 45669)])
     exporter.looked_again(LAHORE.name, "suspicion")
     exporter.set_reload(ok=True, at=NOW)
     exporter.set_store(msgspec.structs.replace(STORE, last_error="disk_full"))
@@ -105,6 +107,14 @@ def samples(exporter: Exporter, name: str) -> list[tuple[dict[str, str], float]]
 
 def openmetrics_families(text: str) -> list[Family]:
     return list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call]  # untyped there
+
+
+def test_probes_of_all_networks_of_a_country_are_one_number() -> None:
+    exporter = a_full_exporter()
+    assert samples(exporter, "access_vantage_probes") == [({"vantage": LAHORE.name, "country": "PK"}, 6)]
+    exporter.forget_vantage(LAHORE.name)
+    assert samples(exporter, "access_vantage_probes") == []
+    assert samples(exporter, "access_vantage_quota_used") == []
 
 
 def test_every_metric_of_the_table_is_exported_and_no_other() -> None:
