@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
@@ -25,7 +26,6 @@ from monitor.classify.follow_ups import FollowUpSettings, Stranger, control_chec
 from monitor.classify.redraw import circumstances
 from monitor.classify.verdict import verdict_on
 from monitor.config.schema import CONTROL_SITES_PLATFORM
-from monitor.daemon.control_book import ControlBook
 from monitor.daemon.memory import Memory, Series, country_of
 from monitor.daemon.sanity_book import SanityBook
 from monitor.detect.cusum import changed_layer, is_failing, step
@@ -77,6 +77,27 @@ class Settings:
     fingerprints: tuple[Fingerprint, ...] = ()
     reprobes: ReprobeSettings = REPROBES
     quorum: int = QUORUM
+    asks_controls_routinely: bool = True  # False: only where something unexpected was seen
+
+
+class Controls(Protocol):
+    """Control measurements, taken here or asked for elsewhere; times are those of `Clock.boottime`."""
+
+    def __bool__(self) -> bool:
+        """Tell whether there is any control at all."""
+        ...
+
+    def known(self, target: Target, since: float) -> tuple[Measurement, ...]:
+        """Return those at hand that began at `since` or later."""
+        ...
+
+    async def fresh(self, request: Request, since: float) -> tuple[Measurement, ...]:
+        """Return one from each usable control that began at `since` or later."""
+        ...
+
+    async def extended(self, request: Request, checks: tuple[FollowUp, ...], since: float) -> tuple[Measurement, ...]:
+        """Return fresh ones, and beside each what the control found at the test vantage's own endpoints."""
+        ...
 
 
 class Look(StrEnum):
@@ -115,7 +136,7 @@ class Pipeline:
         settings: Settings,
         clock: Clock,
         sanity: SanityBook,
-        controls: ControlBook,
+        controls: Controls,
         memory: Memory,
         record: Callable[[Outcome], None],
         deep_slots: asyncio.Semaphore,
@@ -295,7 +316,7 @@ class Pipeline:
 
     async def _control(self, request: Request, since: float) -> tuple[Measurement, ...]:
         """Return the controls of a target; a control site is itself what the line is compared with."""
-        if request.target.platform == CONTROL_SITES_PLATFORM:
+        if request.target.platform == CONTROL_SITES_PLATFORM or not self._settings.asks_controls_routinely:
             return ()
         return await self._controls.fresh(request, since)
 
