@@ -49,6 +49,7 @@ class HereVantage:
             context=parts.context(),
             vantage=name,
             nameservers=servers,
+            private_words=parts.private_words,
         )
         sanity = parts.sanity
         self._sanity = SanityPlan(

@@ -25,3 +25,5 @@ class Parts:
     cleartext_user_agent: str
     geo_database: Path | None
     is_guarded: bool = False  # refuse addresses that are not public, whoever asks
+    ports: frozenset[int] | None = None  # of a guarded one: refuse any other; None: any
+    private_words: frozenset[str] = frozenset()  # names and addresses that give the host away, never kept

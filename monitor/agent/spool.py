@@ -1,0 +1,290 @@
+"""What was measured and is not acknowledged yet, in a file that survives the process.
+
+A row leaves only when the centre has it, or when there is no room or it is too old: then it is counted. What tells
+little goes first: of the accessible rounds every second one, again and again, so that a coarse picture stays; failures
+after that, transitions and deep runs last.
+"""
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from enum import IntEnum
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import zstandard
+
+from monitor.store.connection import create_file, trouble
+
+log = logging.getLogger("monitor.agent")
+
+MAX_BYTES: Final = 200 * 1000 * 1000
+MAX_AGE: Final = timedelta(days=7)
+MAX_LINE_BYTES: Final = 48 * 1024 * 1024  # unpacked; the centre takes 64 MiB in a batch
+_ROW_BYTES: Final = 200  # around a line
+_FREED_SHARE: Final = 0.9  # of the cap, so that not every row thins anew
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS result (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  boot TEXT NOT NULL,
+  sequence INTEGER NOT NULL,
+  started_at REAL NOT NULL,
+  live_until REAL NOT NULL,
+  weight INTEGER NOT NULL,
+  set_aside TEXT,
+  unpacked_bytes INTEGER NOT NULL,
+  line BLOB NOT NULL,
+  UNIQUE (boot, sequence)
+) STRICT;
+CREATE INDEX IF NOT EXISTS result_weight ON result (weight, id);
+CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+"""
+
+
+class Weight(IntEnum):
+    """How much a row tells; less goes first."""
+
+    USUAL = 0  # accessible, or the line itself was out of order
+    FAILURE = 1
+    TURN = 2  # a transition, or a deep run
+
+
+class Row(NamedTuple):
+    """One result as it waits."""
+
+    id: int
+    sequence: int
+    packed: bytes
+    unpacked_bytes: int
+
+    def line(self) -> bytes:
+        """Return the JSON of the result."""
+        return zstandard.ZstdDecompressor().decompress(self.packed, max_output_size=MAX_LINE_BYTES)
+
+
+class Depth(msgspec.Struct, frozen=True, kw_only=True):
+    """How full a spool is."""
+
+    rows: int = 0  # that wait to be sent
+    bytes: int = 0
+    set_aside: int = 0  # that the centre does not take
+    dropped: int = 0  # since enrolment
+    oldest_at: float | None = None  # epoch seconds
+
+
+class Spool:
+    """Rows of results. One process writes; `close` ends it. Raises sqlite3.Error where the disk fails."""
+
+    def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES, max_age: timedelta = MAX_AGE) -> None:
+        self._max_bytes = max_bytes
+        self._max_age = max_age
+        self._db = _opened(path)
+        self._bytes: int = self._db.execute(
+            f"SELECT coalesce(sum(length(line) + {_ROW_BYTES}), 0) FROM result"  # noqa: S608 - a number of ours
+        ).fetchone()[0]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def put(
+        self, boot: str, sequence: int, line: bytes, *, started_at: datetime, live_until: datetime, weight: Weight
+    ) -> None:
+        """Keep a result; makes room first. One that is too large by itself is dropped and counted."""
+        packed = zstandard.ZstdCompressor(level=3).compress(line)
+        size = len(packed) + _ROW_BYTES
+        with self._transaction():
+            if len(line) > MAX_LINE_BYTES or size > self._max_bytes:
+                self._count_dropped(1)
+                return
+            if self._bytes + size > self._max_bytes:
+                self._thin(int(self._max_bytes * _FREED_SHARE) - size)
+            self._db.execute(
+                "INSERT INTO result (boot, sequence, started_at, live_until, weight, unpacked_bytes, line)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (boot, sequence, started_at.timestamp(), live_until.timestamp(), weight, len(line), packed),
+            )
+            self._bytes += size
+
+    def live(self, now: datetime, rows: int, packed_bytes: int, unpacked_bytes: int) -> tuple[str, list[Row]]:
+        """Return the newest results that are still news, newest first, all of one boot."""
+        return self._some("live_until > ? ORDER BY id DESC", now, rows, packed_bytes, unpacked_bytes)
+
+    def late(self, now: datetime, rows: int, packed_bytes: int, unpacked_bytes: int) -> tuple[str, list[Row]]:
+        """Return the oldest results that are no news any more, oldest first, all of one boot."""
+        return self._some("live_until <= ? ORDER BY id", now, rows, packed_bytes, unpacked_bytes)
+
+    def acknowledged(self, ids: Sequence[int]) -> None:
+        """Forget what the centre has."""
+        with self._transaction():
+            self._delete(ids)
+
+    def set_aside(self, ids: Sequence[int], why: str) -> None:
+        """Keep what the centre will not take from going again; it stays until it is too old."""
+        with self._transaction():
+            self._db.executemany("UPDATE result SET set_aside = ? WHERE id = ?", [(why, one) for one in ids])
+
+    def expire(self, now: datetime) -> int:
+        """Drop and count what is too old; return how many rows that were."""
+        oldest = (now - self._max_age).timestamp()
+        with self._transaction():
+            old = [row[0] for row in self._db.execute("SELECT id FROM result WHERE started_at < ?", (oldest,))]
+            self._delete(old)
+            self._count_dropped(len(old))
+        return len(old)
+
+    def next_number(self, name: str) -> int:
+        """Return the next of a row of numbers that goes on after a restart."""
+        with self._transaction():
+            self._add(name, 1)
+        return self.number(name)
+
+    def number(self, name: str) -> int:
+        """Return a number that is kept, 0 if it never was."""
+        found = self._db.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
+        return int(found[0]) if found else 0
+
+    def add(self, name: str, value: int) -> None:
+        """Add to a number that is kept."""
+        with self._transaction():
+            self._add(name, value)
+
+    def forget_numbers(self, prefix: str, but: str) -> None:
+        """Forget the numbers whose names begin so, except one."""
+        with self._transaction():
+            self._db.execute("DELETE FROM kept WHERE substr(name, 1, ?) = ? AND name <> ?", (len(prefix), prefix, but))
+
+    def count_dropped(self, rows: int) -> None:
+        """Count results that could not be kept."""
+        with self._transaction():
+            self._count_dropped(rows)
+
+    def depth(self) -> Depth:
+        """Return how full it is."""
+        return _depth(self._db)
+
+    def _some(
+        self, which: str, now: datetime, rows: int, packed_bytes: int, unpacked_bytes: int
+    ) -> tuple[str, list[Row]]:
+        found: list[Row] = []
+        boot = ""
+        packed = unpacked = 0
+        query = f"SELECT boot, id, sequence, line, unpacked_bytes FROM result WHERE set_aside IS NULL AND {which}"  # noqa: S608 - words of ours
+        for one_boot, *values in self._db.execute(query, (now.timestamp(),)):
+            row = Row(*values)
+            packed += len(row.packed)
+            unpacked += row.unpacked_bytes
+            if found and (one_boot != boot or packed > packed_bytes or unpacked > unpacked_bytes):
+                break
+            boot = one_boot
+            found.append(row)
+            if len(found) >= rows:
+                break
+        return boot, found
+
+    def _thin(self, room: int) -> None:
+        """Drop rows until at most `room` bytes are left, what tells least first."""
+        dropped = 0
+        for weight in Weight:
+            while self._bytes > room:
+                rows = self._db.execute(
+                    "SELECT id, length(line) FROM result WHERE weight = ? ORDER BY id", (weight,)
+                ).fetchall()
+                if not rows:
+                    break
+                victims, freed = [], 0
+                for one, size in rows[::2]:
+                    victims.append(one)
+                    freed += size + _ROW_BYTES
+                    if self._bytes - freed <= room:
+                        break
+                self._delete(victims)
+                dropped += len(victims)
+        self._count_dropped(dropped)
+        log.warning("the spool is full: results were dropped", extra={"dropped": dropped})
+
+    def _delete(self, ids: Sequence[int]) -> None:
+        for one in ids:
+            found = self._db.execute("DELETE FROM result WHERE id = ? RETURNING length(line)", (one,)).fetchone()
+            self._bytes -= found[0] + _ROW_BYTES if found else 0
+
+    def _count_dropped(self, rows: int) -> None:
+        if rows:
+            self._add("dropped", rows)
+
+    def _add(self, name: str, value: int) -> None:
+        self._db.execute(
+            "INSERT INTO kept (name, value) VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+            (name, value),
+        )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        before = self._bytes
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._bytes = before
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+
+def depth_at(path: Path) -> Depth:
+    """Return how full the spool of an agent is that may be running; empty where there is none or it is damaged."""
+    if not path.exists():
+        return Depth()
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return _depth(db)
+    except sqlite3.Error:
+        return Depth()
+
+
+def _depth(db: sqlite3.Connection) -> Depth:
+    rows, size, aside, oldest = db.execute(
+        "SELECT coalesce(sum(set_aside IS NULL), 0), coalesce(sum(length(line)), 0),"
+        " coalesce(sum(set_aside IS NOT NULL), 0), min(started_at) FROM result"
+    ).fetchone()
+    dropped = db.execute("SELECT value FROM kept WHERE name = 'dropped'").fetchone()
+    return Depth(rows=rows, bytes=size, set_aside=aside, dropped=dropped[0] if dropped else 0, oldest_at=oldest)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """Open or make the file; one that is damaged is set aside, and said so."""
+    try:
+        db = _connected(path)
+        if db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok":
+            return db
+        db.close()
+    except sqlite3.DatabaseError as error:
+        if trouble(error) != "corrupt":
+            raise
+    number = 1
+    while (aside := path.with_name(f"{path.name}.corrupt-{number}")).exists():
+        number += 1
+    path.replace(aside)
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    log.error("the spool was damaged and set aside; what was in it did not go out", extra={"file": aside.name})
+    return _connected(path)
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    create_file(path)
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")  # kill -9 loses nothing; a power cut the last seconds at most
+        db.execute("PRAGMA journal_size_limit = 4194304")
+        db.executescript(_SCHEMA)
+    except BaseException:
+        db.close()
+        raise
+    return db
