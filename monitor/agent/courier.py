@@ -103,7 +103,7 @@ class Courier:
         self._max_results = min(MAX_RESULTS, self._max_results * 2)
         return max(0.0, min(answer.backoff_seconds, MAX_BACKOFF_SECONDS))
 
-    def _after(self, error: Exception, rows: list[Row]) -> float:
+    def _after(self, error: RefusedError | SlowDownError | TooLargeError | UnreachableError, rows: list[Row]) -> float:
         """Return how long to wait after a batch that was not taken, and have a part of it tried if it is to blame."""
         match error:
             case SlowDownError():
@@ -116,6 +116,8 @@ class Courier:
                 return 0.0
             case RefusedError():
                 self._on_refused(error.word)
+            case UnreachableError():
+                pass
         log.info("results wait", extra={"why": str(error), "rows": len(rows)})
         return self._pace.next_seconds()
 

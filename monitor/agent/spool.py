@@ -1,8 +1,8 @@
 """What was measured and is not acknowledged yet, in a file that survives the process.
 
 A row leaves only when the centre has it, or when there is no room or it is too old: then it is counted. What tells
-little goes first: of the accessible rounds every second one, again and again, so that a coarse picture stays; failures
-after that, transitions and deep runs last.
+little goes first: accessible rounds are thinned evenly over their time, so that a coarse picture stays; failures after
+that, transitions and deep runs last.
 """
 
 import contextlib
@@ -189,20 +189,15 @@ class Spool:
         """Drop rows until at most `room` bytes are left, what tells least first."""
         dropped = 0
         for weight in Weight:
-            while self._bytes > room:
-                rows = self._db.execute(
-                    "SELECT id, length(line) FROM result WHERE weight = ? ORDER BY id", (weight,)
-                ).fetchall()
-                if not rows:
-                    break
-                victims, freed = [], 0
-                for one, size in rows[::2]:
-                    victims.append(one)
-                    freed += size + _ROW_BYTES
-                    if self._bytes - freed <= room:
-                        break
-                self._delete(victims)
-                dropped += len(victims)
+            if self._bytes <= room:
+                break
+            rows = self._db.execute(
+                f"SELECT id, started_at, length(line) + {_ROW_BYTES} FROM result WHERE weight = ? ORDER BY id",  # noqa: S608 - a number of ours
+                (weight,),
+            ).fetchall()
+            victims = superfluous(rows, self._bytes - room)
+            self._delete(victims)
+            dropped += len(victims)
         self._count_dropped(dropped)
         log.warning("the spool is full: results were dropped", extra={"dropped": dropped})
 
@@ -234,6 +229,38 @@ class Spool:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+
+
+def superfluous(rows: Sequence[tuple[int, float, int]], surplus_bytes: int) -> list[int]:
+    """Return the ids of rows (id, epoch seconds, bytes) to drop so that the rest is spread evenly over its time.
+
+    Where rows lie close they go first: what was thinned before is spared, and the beginning of an outage stays as
+    visible as its end.
+    """
+    sizes = {one: size for one, _, size in rows}
+    share = 1 - surplus_bytes / sum(sizes.values()) if rows else 0.0
+    bins = int(len(rows) * share)
+    if bins < 1:
+        return list(sizes)
+    first = min(at for _, at, _ in rows)
+    width = max((max(at for _, at, _ in rows) - first) / bins, 1e-6)
+    seen: set[int] = set()
+    victims: list[int] = []
+    freed = 0
+    for one, at, size in rows:
+        place = int((at - first) / width)
+        if place in seen and freed < surplus_bytes:
+            victims.append(one)
+            freed += size
+        seen.add(place)
+    gone = set(victims)
+    for one, size in sizes.items():
+        if freed >= surplus_bytes:
+            break
+        if one not in gone:
+            victims.append(one)
+            freed += size
+    return victims
 
 
 def depth_at(path: Path) -> Depth:

@@ -110,8 +110,8 @@ def run_command(ctx: click.Context, data: Path, proxy: str | None) -> None:
     folder = Folder(data)
     try:
         identity = Identity.load(folder.identity)
-        configure(sys.stderr, Redaction([proxy] if proxy else []))
         with folder.held():
+            configure(sys.stderr, Redaction([proxy] if proxy else []))
             asyncio.run(_run(folder, identity, proxy))
     except (IdentityError, InUseError, OSError, ValueError) as error:
         _refuse(ctx, str(error))

@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 import yaml
+from click.testing import CliRunner
 
+from monitor.cli import main
 from monitor.config.load import load
 from monitor.config.plan import limits_of, plan
 from monitor.lab.laboratory import Lab
@@ -57,13 +59,10 @@ class Machine:
         self._environ = {**os.environ, "SSL_CERT_FILE": str(lab.ca_file)}
 
     def command(self, *arguments: str, expect: int = 0) -> str:
-        """Run `monitor agent …` on the folder; return what it says."""
-        done = subprocess.run(
-            [*MONITOR, "agent", *arguments, "--data", str(self.data)],
-            capture_output=True, text=True, timeout=60, check=False, cwd=ROOT, env=self._environ, input="",
-        )  # fmt: skip
-        assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
-        return done.stdout + done.stderr
+        """Run `monitor agent …` on the folder, where nobody can be asked; return what it says."""
+        done = CliRunner().invoke(main, ["agent", *arguments, "--data", str(self.data)])
+        assert done.exit_code == expect, (done.exit_code, done.output, done.exception)
+        return done.output
 
     def enroll(self, centre: FakeCentre, **owner: Any) -> None:
         """Become an agent of a centre, with an agent.yaml that lets it measure the laboratory."""
