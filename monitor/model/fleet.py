@@ -3,7 +3,9 @@
 All of it goes over HTTPS from the agent to the centre, never the other way: POST `/v1/enrol`, `/v1/check-in`,
 `/v1/control` and `/v1/batch`. Every request after enrolment carries a signature of the agent's key over method, path
 and digest of the body, every answer one of the centre's key (`network/message_signatures.py`). Fields that a side does
-not know are left out of account, so that either side may be newer.
+not know are left out of account, so that either side may be newer. Bodies are JSON; that of a batch is NDJSON under
+zstd (RFC 8878, `Content-Encoding: zstd`), and its signature covers the bytes as they are sent. Whatever is not answered
+with 200 is answered with a Refusal.
 """
 
 from datetime import datetime
@@ -124,7 +126,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     sequence: int  # from 1 in each boot
     recording: Recording
-    monotonic_seconds: float  # of the agent's start of the round, in the boot
+    monotonic_seconds: float  # at the start of the round, in the boot; runs on while the host is suspended
     state_before: VantageState | None = None
     state_after: VantageState | None = None
     fault: str | None = None  # a Reason value: the round itself came to nothing
@@ -146,13 +148,16 @@ class BatchHead(msgspec.Struct, frozen=True, kw_only=True):
     spool_rows: int = 0
     dropped_count: int = 0
     clock: ClockReading = ClockReading()
+    # At `sent_at`, on the clock of the results' `monotonic_seconds`: when they began is then told without any calendar.
+    # None: the results are of an earlier boot, whose clock is gone.
+    monotonic_seconds: float | None = None
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     """A result that the centre will never take."""
 
     sequence: int
-    reason: str  # malformed, unknown_target, revoked, future
+    reason: str  # malformed, unknown_target, expired
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,3 +169,16 @@ class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
     rejected: tuple[Rejected, ...] = ()
     server_time: datetime
     backoff_seconds: float = 0.0
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a request that was not taken, signed like any other.
+
+    401 `unsigned`, `unknown_agent`, `signature`, `clock` (signed at another time than now: see `server_time`),
+    `token`; 403 `revoked`; 400 `malformed`; 404 `unknown_target`; 409 `replayed`; 411 `length`; 413 `too_large`;
+    429 `rate` with Retry-After; 503 `busy` or `store`, with Retry-After.
+    """
+
+    error: str
+    server_time: datetime
+    answers: str = ""  # the Signature header of the request, so that an old refusal cannot be played again
