@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from monitor.cli import _agents
 from monitor.config.schema import DirectOptions, SanityConfig
 from monitor.daemon.agent_server import AgentSettings, is_loopback, serve
 from monitor.daemon.logs import Redaction, configure
@@ -29,7 +30,7 @@ class _Range(click.ParamType[str]):
 
 @click.group()
 def command() -> None:
-    """Measure for a daemon elsewhere."""
+    """Measure for a daemon elsewhere, and say who may."""
 
 
 @command.command("serve")
@@ -95,3 +96,7 @@ def serve_command(
     except (OSError, ValueError) as error:
         click.echo(str(error), err=True)
         ctx.exit(2)
+
+
+for _one in (_agents.invite, _agents.list_, _agents.revoke):
+    command.add_command(_one)

@@ -87,7 +87,7 @@ class AgentVantage:
             target=request.target.name,
             url=request.target.url,
         )
-        return Recording(measurement=measurement, evidence=_genuine(recording.evidence))
+        return Recording(measurement=measurement, evidence=genuine(recording.evidence))
 
     async def check(self) -> VantageCheck:
         """Have the agent run its own sanity checks."""
@@ -173,6 +173,6 @@ def pinned_context(url: str, fingerprint: str) -> ssl.SSLContext:
     return pinned
 
 
-def _genuine(evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
-    """Keep what really has the digest it is filed under."""
+def genuine(evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
+    """Return what really has the digest that it is filed under."""
     return tuple(one for one in evidence if sha256(one.content).hexdigest() == one.sha256)

@@ -203,7 +203,7 @@ FINGERPRINT = "ab" * 32
         (pushing("{role: control}", INGEST), ":4: vantages.there.role: an agent without url cannot be asked"),
         (pushing("{token: '${T}'}", INGEST), ":4: vantages.there.token: belongs to an agent that is asked"),
         (pushing() + "ingest: {listen: '0.0.0.0:9818'}\n", ":5: ingest.urls: missing"),
-        (pushing() + "ingest: {listen: '1.2.3.4:1', urls: 'https://a.example', tls: false}\n", ":5: ingest.listen: tls"),
+        (pushing() + "ingest: {listen: '1.2.3.4:1', urls: 'https://a.test', tls: false}\n", ":5: ingest.listen: tls"),
         (pushing() + "ingest: {listen: '127.0.0.1:1', urls: 'http://a.example'}\n", ":5: ingest.urls.0: plain http"),
         (pushing() + "ingest: {listen: '[::1]:1', urls: 'https://a.example/x'}\n", "ingest.urls.0: must be an origin"),
         (pushing() + "ingest: {listen: '[::1]:1', urls: [], lease: 1s}\n", "ingest.lease: must be greater than"),
