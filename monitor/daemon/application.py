@@ -41,6 +41,7 @@ from monitor.detect.incidents import without
 from monitor.events.annotation import Calendar
 from monitor.events.load import load_events
 from monitor.exporter.exporter import Exporter
+from monitor.model.agent import Agent
 from monitor.model.fingerprint import FingerprintSet
 from monitor.model.identifier import MeasurementIds
 from monitor.model.outcome import Incident, Outcome, Silence
@@ -194,6 +195,12 @@ class Daemon:
     def silences(self) -> tuple[Silence, ...]:
         """The countries of which no vantage has a line."""
         return self._silence.silences
+
+    @property
+    def agents(self) -> tuple[Agent, ...]:
+        """The agents that push and are not revoked."""
+        known = self._hearing.fleet.agents if self._hearing else ()
+        return tuple(one for one in known if one.revoked_at is None)
 
     async def reload(self) -> tuple[bool, str]:
         """Read the configuration again; an invalid one changes nothing. Returns (in use, what is wrong otherwise)."""
