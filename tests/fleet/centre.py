@@ -9,9 +9,9 @@ import yaml
 from click.testing import CliRunner
 
 from monitor.cli import main
-from tests.vantages.servers import free_port
 from tests.fakes.agent import FakeAgent
 from tests.scenarios.daemon import Daemon, merged
+from tests.vantages.servers import free_port
 
 VANTAGES: Mapping[str, Any] = {
     "lahore-1": {"kind": "agent", "country": "PK", "asn": 17557},
