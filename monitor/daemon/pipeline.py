@@ -220,13 +220,46 @@ class Pipeline:
                 await self._ask_controls(run, self.request(target, vantage))
             await self._check_afterwards(run, vantage)
             facts = Facts(run.recording.measurement, run.context)
+        outcome = self._concluded(run, facts, target, vantage, interval_seconds, in_series=in_series)
+        self._record(outcome)
+        return outcome
+
+    def judge(
+        self,
+        recording: Recording,
+        target: Target,
+        vantage: Vantage,
+        interval_seconds: float,
+        *,
+        controls: tuple[Measurement, ...],
+        state_before: VantageState | None,
+        state_after: VantageState | None,
+        fault: Reason | None,
+        in_series: bool,
+    ) -> Outcome:
+        """Conclude on a round that was measured elsewhere, as on one of ours; the caller has the outcome stored.
+
+        The controls are stored already, and one of each is what the whole round is compared with.
+        """
+        context = self._context(
+            recording, target=target, vantage=vantage, controls=controls, before=state_before, fault=fault
+        )
+        # A deep run is its own isolation.
+        isolation = None if recording.measurement.is_deep else context.isolation
+        run = Round(recording, msgspec.structs.replace(context, state_after=state_after, isolation=isolation))
+        self._take_controls(run, controls)
+        facts = Facts(recording.measurement, run.context)
+        return self._concluded(run, facts, target, vantage, interval_seconds, in_series=in_series)
+
+    def _concluded(
+        self, run: Round, facts: Facts, target: Target, vantage: Vantage, interval_seconds: float, *, in_series: bool
+    ) -> Outcome:
         outcome = self._outcome(run, facts)
         if in_series and (self._kept is None or (target.name, vantage.info.name) in self._kept):
             outcome = self._detected(outcome, target, vantage, interval_seconds)
         else:
             outcome = msgspec.structs.replace(outcome, is_aside=True)
         self._memory.learn(outcome)
-        self._record(outcome)
         return outcome
 
     async def glance(self, target: Target, vantage: Vantage, timeout_seconds: float) -> Outcome:
@@ -310,7 +343,7 @@ class Pipeline:
         await asyncio.wait([asking], timeout=max(0.0, control_seconds - (self._clock.monotonic() - began)))
         controls = asking.result() if asking.done() else self._controls.known(target, oldest)
         context = self._context(
-            recording, target=target, vantage=vantage, controls=controls, before=before, fault=fault
+            recording, target=target, vantage=vantage, controls=controls, before=before.state, fault=fault
         )
         return Round(recording, context, ids_of(controls), began, boottime)
 
@@ -327,16 +360,16 @@ class Pipeline:
         target: Target,
         vantage: Vantage,
         controls: tuple[Measurement, ...],
-        before: VantageCheck | None,
+        before: VantageState | None,
         fault: Reason | None,
     ) -> Context:
         series = (target.name, vantage.info.name)
         follow_ups = self._settings.follow_ups
         return Context(
             expectation=target.expectation,
-            state_before=before.state if before else None,
+            state_before=before,
             # As if the line stayed as it was, until it is checked again: see `_check_afterwards`.
-            state_after=before.state if before else None,
+            state_after=before,
             controls=merged(controls),
             has_control_vantage=bool(self._controls),
             isolation=self._memory.isolation(series, recording.measurement, self._settings.isolation_seconds),
