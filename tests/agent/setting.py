@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 import yaml
 from click.testing import CliRunner
 
+from monitor.agent.status import Status, status_at
 from monitor.cli import main
 from monitor.config.load import load
 from monitor.config.plan import limits_of, plan
@@ -94,6 +96,14 @@ class Machine:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+    def wait_for_status(self, number: int) -> None:
+        """Wait until the agent has written so many further statuses: about a second each."""
+        for _ in range(number):
+            FakeCentre.wait_for(partial(self._is_after, status_at(self.data / "status.json")))
+
+    def _is_after(self, before: Status | None) -> bool:
+        return status_at(self.data / "status.json") != before
 
     @property
     def said(self) -> str:

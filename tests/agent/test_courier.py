@@ -1,7 +1,7 @@
 """The courier against a centre over real sockets: who is believed, what is sent again, and what leaves the spool."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -112,7 +112,7 @@ def test_too_large_halves_until_it_fits(centre: FakeCentre, errand: Errand) -> N
     errand.put(8)
     centre.trouble.extend([plain(413), plain(413)])
     errand.all_steps()
-    assert [len(batch) for batch in sequences(centre)][0] == 2
+    assert len(sequences(centre)[0]) == 2
     assert len(centre.keys) == 8
 
 
@@ -151,9 +151,10 @@ def test_slow_down_is_obeyed(centre: FakeCentre, errand: Errand) -> None:
 def test_waits_grow_to_five_minutes_and_end_with_success(centre: FakeCentre, errand: Errand) -> None:
     errand.put(1)
     centre.trouble.extend([plain(503)] * 30)
-    waits = [errand.step() for _ in range(30)]
-    assert all(wait is not None and 0 <= wait <= MAX_BACKOFF_SECONDS for wait in waits)
-    assert max(waits[:3], default=0) <= 4.0
+    waits = [wait for _ in range(30) if (wait := errand.step()) is not None]
+    assert len(waits) == 30
+    assert all(0 <= wait <= MAX_BACKOFF_SECONDS for wait in waits)
+    assert max(waits[:3]) <= 4.0
     assert max(waits) > 30.0
     assert errand.step() == 0.0
     assert errand.spool.depth().rows == 0
@@ -169,12 +170,14 @@ def test_waits_grow_to_five_minutes_and_end_with_success(centre: FakeCentre, err
         lambda reply: reply._replace(headers={}),
         lambda reply: reply._replace(body=b"x" * (MAX_ANSWER_BYTES + 1)),
         lambda reply: reply._replace(body=reply.body[:-4]),
-        lambda reply: Reply(302, {"Location": "http://127.0.0.1:9/"}, b""),
-        lambda reply: Reply(404, {}, b"not here"),
+        lambda _: Reply(302, {"Location": "http://127.0.0.1:9/"}, b""),
+        lambda _: Reply(404, {}, b"not here"),
     ],
     ids=["tampered", "unsigned", "huge", "cut", "redirect", "a relay's 404"],
-)  # fmt: skip
-def test_an_answer_that_is_not_the_centres_acknowledges_nothing(centre, errand, meddle) -> None:  # type: ignore[no-untyped-def]
+)
+def test_an_answer_that_is_not_the_centres_acknowledges_nothing(
+    centre: FakeCentre, errand: Errand, meddle: Callable[[Reply], Reply]
+) -> None:
     errand.put(3)
     centre.meddle = lambda _, reply: meddle(reply)
     errand.step()
@@ -191,7 +194,7 @@ def test_yesterdays_answer_acknowledges_nothing(centre: FakeCentre, errand: Erra
     centre.meddle = lambda _, reply: recorded.append(reply) or reply  # type: ignore[func-returns-value]
     errand.step()
     errand.put(1)
-    centre.meddle = lambda _, reply: recorded[0]
+    centre.meddle = lambda *_: recorded[0]
     errand.step()
     assert errand.spool.depth().rows == 1
 
