@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from monitor.cli._volunteer import enroll, pause, resume, run_command, status, uninstall
+from monitor.cli._volunteer import enroll, install, pause, resume, run_command, status, uninstall
 from monitor.config.schema import DirectOptions, SanityConfig
 from monitor.daemon.agent_server import AgentSettings, is_loopback, serve
 from monitor.daemon.logs import Redaction, configure
@@ -98,5 +98,5 @@ def serve_command(
         ctx.exit(2)
 
 
-for _one in (enroll, run_command, pause, resume, status, uninstall):
+for _one in (enroll, run_command, pause, resume, status, install, uninstall):
     command.add_command(_one)
