@@ -124,6 +124,8 @@ class Agent:
         )
         self._station: Station | None = None
         self._told: str | None = ""
+        self._reported_bytes = 0
+        self._unkept = 0  # results that the disk did not take
         self._closings: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
@@ -157,7 +159,7 @@ class Agent:
 
     def quiet(self) -> str | None:
         """Return why nothing is measured now, None if something is."""
-        instructions, now = self._orders.instructions, self._link.now()
+        instructions = self._orders.instructions
         consent, wanted_consent = acceptance(self._folder.path), instructions.consent_version if instructions else 0
         reasons = (
             ("paused", self._folder.is_paused),
@@ -167,7 +169,7 @@ class Agent:
             ("no_instructions", instructions is None),
             ("consent", consent is None or wanted_consent > consent.version),
             ("lease", self._clock.boottime() >= self._lease_ends),
-            ("quiet_hours", self._owner.is_quiet(now)),
+            ("quiet_hours", self._owner.is_quiet(self._clock.now())),
             ("budget", self._owner.daily_limit is not None and self._budget.spent_bytes >= self._owner.daily_limit),
         )  # fmt: skip
         return next((word for word, holds in reasons if holds), None)
@@ -257,6 +259,7 @@ class Agent:
                 weight=weight_of(outcome),
             )
         except sqlite3.Error as error:
+            self._unkept += 1
             log.warning("a result could not be kept", extra={"why": getattr(error, "sqlite_errorname", "")})
             return
         self._courier.wake.set()
@@ -295,6 +298,7 @@ class Agent:
             log.info("the centre does not answer", extra={"why": str(error)})
             return min(MAX_SILENCE_SECONDS, self._pace.next_seconds() + 1.0)
         self._pace.failures = 0
+        self._courier.hurry()
         await self._hear(answer)
         wanted = self._orders.instructions.check_in_seconds if self._orders.instructions else CHECK_IN_SECONDS
         spread = self._chance.uniform(1 - CHECK_IN_SPREAD, 1 + CHECK_IN_SPREAD)
@@ -355,10 +359,23 @@ class Agent:
                 expired_at = self._clock.monotonic()
                 if dropped := self._spool.expire(self._clock.now()):
                     log.warning("results became too old", extra={"dropped": dropped})
+            self._settle_accounts()
             self._tell_if_changed()
             self._write_status()
             systemd.notify(systemd.WATCHDOG)
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
+
+    def _settle_accounts(self) -> None:
+        """Write down what was moved by reporting, and what the disk did not take."""
+        try:
+            if moved := self._transport.moved_bytes - self._reported_bytes:
+                self._budget.spend(moved)
+                self._reported_bytes += moved
+            if self._unkept:
+                self._spool.count_dropped(self._unkept)
+                self._unkept = 0
+        except sqlite3.Error as error:
+            log.warning("the spool cannot be written", extra={"why": getattr(error, "sqlite_errorname", "")})
 
     async def _read_owner(self) -> None:
         """Take the owner's file as it is now; while it cannot be understood nothing is measured."""

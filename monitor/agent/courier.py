@@ -5,6 +5,7 @@ does, late ones go on by themselves. A result leaves the spool when the centre h
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import secrets
@@ -75,6 +76,8 @@ class Courier:
         self._max_results = MAX_RESULTS
         self.gather_seconds = 0.0  # how long a first result waits for company
         self.wake = asyncio.Event()  # set when there is something new
+        self._is_reached = asyncio.Event()
+        self._is_unreachable = False
 
     async def run(self) -> None:
         """Send what there is, then wait for more."""
@@ -84,11 +87,20 @@ class Courier:
                 self.wake.clear()
                 await self.wake.wait()
                 await asyncio.sleep(self.gather_seconds)
+            elif self._is_unreachable:
+                self._is_reached.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._is_reached.wait(), wait)
             else:
                 await asyncio.sleep(wait)
 
+    def hurry(self) -> None:
+        """Hear that the centre answers: a wait for it to come back is over."""
+        self._is_reached.set()
+
     async def step(self) -> float | None:
         """Send one batch; return the seconds to wait before the next, None if there is nothing to send."""
+        self._is_unreachable = False
         boot, rows, is_late = self._chosen()
         if not rows:
             return None
@@ -117,7 +129,7 @@ class Courier:
             case RefusedError():
                 self._on_refused(error.word)
             case UnreachableError():
-                pass
+                self._is_unreachable = True
         log.info("results wait", extra={"why": str(error), "rows": len(rows)})
         return self._pace.next_seconds()
 

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -80,10 +79,6 @@ class Folder:
             set_aside.unlink()
         with contextlib.suppress(OSError):  # something of the owner's lies in it
             self.path.rmdir()
-
-    def free_bytes(self) -> int:
-        """Return what is free on the disk of the folder."""
-        return shutil.disk_usage(self.path).free
 
 
 def write_whole(path: Path, content: bytes) -> None:

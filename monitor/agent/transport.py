@@ -17,6 +17,7 @@ from monitor.daemon.agent_server import is_loopback
 
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
 CONNECT_SECONDS: Final = 10.0
+_AROUND_BYTES: Final = 1500  # headers both ways, and a share of the handshake
 _URL: Final = TypeAdapter(Url)
 
 
@@ -41,16 +42,20 @@ class Transport:
 
     def __init__(self, certificate: bytes | None, proxy: str | None = None) -> None:
         self._client = _client(_public() if certificate is None else pinned(certificate), proxy)
+        self.moved_bytes = 0  # about, both directions
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
         """Return the answer to a POST; raises UnreachableError for none in time, and for one that is too large."""
+        self.moved_bytes += len(body) + _AROUND_BYTES
         sent = {"Accept-Encoding": "identity", "Content-Type": "application/json", **headers}
         try:
             async with asyncio.timeout(seconds):
                 async with self._client.stream("POST", url, content=body, headers=sent) as response:
-                    return Answer(response.status_code, response.headers, await _bounded(response))
+                    answer = Answer(response.status_code, response.headers, await _bounded(response))
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             raise UnreachableError(type(error).__name__) from error
+        self.moved_bytes += len(answer.body)
+        return answer
 
     async def close(self) -> None:
         """Close the connections."""

@@ -17,8 +17,10 @@ from monitor.agent.identity import Identity, IdentityError
 from monitor.agent.spool import depth_at
 from monitor.agent.status import status_at
 from monitor.cli._consent import seek_consent
+from monitor.cli._host import Host, Refusal, changeable, program_option, root_option, visible
 from monitor.cli._options import accept_risks_option
 from monitor.config.risks import AGENT_TEXT, acceptance
+from monitor.daemon import unit
 from monitor.daemon.logs import Redaction, configure
 from monitor.model.invitation import Invitation, invitation_from
 from monitor.network.clock import SystemClock
@@ -195,20 +197,52 @@ def status(ctx: click.Context, data: Path) -> None:
 
 
 @click.command()
+@root_option
+@program_option
+def install(root: Path, program: Path | None) -> None:
+    """Run the agent as a systemd service that starts at boot.
+
+    It runs under a user of its own, on /var/lib/access-monitor-agent: enrol into that folder before.
+    """
+    host = changeable(root)
+    program = visible(program)
+    if not host.path(Folder(unit.AGENT_DATA_FOLDER).identity).exists():
+        raise Refusal(f"Enrol first: monitor agent enroll INVITATION --data {unit.AGENT_DATA_FOLDER}")
+    host.write(unit.AGENT_UNIT_PATH, unit.agent_unit(program))
+    host.write(unit.AGENT_USER_PATH, unit.AGENT_USER)
+    if host.is_live:
+        host.run("systemd-sysusers", str(unit.AGENT_USER_PATH))
+        host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "enable", "--quiet", unit.AGENT_UNIT)
+    if host.is_live:
+        host.run("systemctl", "restart", "--no-block", unit.AGENT_UNIT)
+    click.echo(f"{unit.AGENT_UNIT} is installed and starts at boot.")
+
+
+@click.command()
 @data_option
+@root_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
-def uninstall(ctx: click.Context, data: Path, *, yes: bool) -> None:
-    """Stop being an agent: remove key, spool and all else that the agent wrote.
+def uninstall(ctx: click.Context, data: Path, root: Path, *, yes: bool) -> None:
+    """Stop being an agent: remove the service if there is one, the key, the spool and all else that the agent wrote.
 
     What the centre has it keeps; its operator can revoke the agent and delete its results.
     """
+    host = Host(root.resolve())
+    if data == DEFAULT and host.path(unit.AGENT_UNIT_PATH).exists():
+        data = host.path(unit.AGENT_DATA_FOLDER)
     folder = Folder(data)
     if not folder.path.is_dir():
         _refuse(ctx, f"{data} does not exist")
     waiting = depth_at(folder.spool).rows
     if not yes:
         click.confirm(f"Remove the agent in {data}, and {waiting} results that were not sent?", abort=True)
+    if data == host.path(unit.AGENT_DATA_FOLDER) and host.path(unit.AGENT_UNIT_PATH).exists():
+        changeable(root)
+        host.run("systemctl", "disable", "--quiet", *(("--now",) if host.is_live else ()), unit.AGENT_UNIT)
+        host.path(unit.AGENT_UNIT_PATH).unlink()
+        click.echo(f"{unit.AGENT_UNIT} is removed.")
     try:
         with folder.held():
             folder.remove()

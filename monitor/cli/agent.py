@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from monitor.cli import _agents
-from monitor.cli._volunteer import enroll, pause, resume, run_command, status, uninstall
+from monitor.cli._volunteer import enroll, install, pause, resume, run_command, status, uninstall
 from monitor.config.schema import DirectOptions, SanityConfig
 from monitor.daemon.agent_server import AgentSettings, is_loopback, serve
 from monitor.daemon.logs import Redaction, configure
@@ -31,7 +31,7 @@ class _Range(click.ParamType[str]):
 
 @click.group()
 def command() -> None:
-    """Measure for a daemon elsewhere, and say who may."""
+    """Measure for a daemon elsewhere."""
 
 
 @command.command("serve")
@@ -99,15 +99,5 @@ def serve_command(
         ctx.exit(2)
 
 
-for _one in (
-    _agents.invite,
-    _agents.list_,
-    _agents.revoke,
-    enroll,
-    run_command,
-    pause,
-    resume,
-    status,
-    uninstall,
-):
+for _one in (_agents.invite, _agents.list_, _agents.revoke, enroll, run_command, pause, resume, status, install, uninstall):
     command.add_command(_one)

@@ -1,5 +1,6 @@
 """The agent as a process: measuring in the laboratory, pushing to a centre over real sockets."""
 
+import contextlib
 import signal
 import stat
 from datetime import timedelta
@@ -8,8 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from monitor.agent.spool import depth_at
+from monitor.agent.gate import Budget
+from monitor.agent.spool import Spool, depth_at
 from monitor.lab import Cut, Lab
+from monitor.network.clock import SystemClock
 from tests.agent.conftest import CLOSED, OPEN
 from tests.agent.setting import Machine, instructions
 from tests.fakes.centre import FakeCentre
@@ -69,8 +72,13 @@ def test_loses_nothing_and_sends_nothing_twice_through_an_outage_and_kill_9(
 def test_the_owner_has_the_last_word(lab: Lab, centre: FakeCentre, machine: Machine, tmp_path: Path) -> None:
     targets = {"open": lab.url(OPEN), "closed": lab.url(CLOSED)}
     centre.instructions = instructions(lab, tmp_path, targets)
-    machine.enroll(centre, deny={"hosts": CLOSED})
+    machine.enroll(centre, daily_limit="1MB")
+    with contextlib.closing(Spool(machine.data / "spool.db")) as spool:
+        Budget(spool, SystemClock()).spend(1_000_001)
     with machine.running():
+        centre.wait_for(lambda: centre.check_ins and centre.check_ins[-1].quiet == "budget")
+        assert centre.results == []
+        machine.owner(deny={"hosts": CLOSED})
         centre.wait_for_results("open", 1)
         assert centre.wait_for_check_in(2).vetoed == ("closed",)
         assert "not       closed: denied" in machine.command("status")
@@ -90,6 +98,12 @@ def test_the_owner_has_the_last_word(lab: Lab, centre: FakeCentre, machine: Mach
         centre.wait_for(lambda: centre.check_ins[-1].quiet == "paused" and centre.check_ins[-1].is_paused)
         assert "nothing is measured" in machine.command("status")
         machine.command("resume")
+        centre.wait_for_results("open", 1)
+
+        (machine.data / "risks-accepted.json").unlink()
+        centre.wait_for(lambda: centre.check_ins[-1].quiet == "consent")
+        assert "--accept-risks" in machine.command("resume", expect=2)
+        machine.command("resume", "--accept-risks")
         centre.wait_for_results("open", 1)
     assert "agent.yaml:" in machine.said
     assert "deny.target: unknown key" in machine.said

@@ -8,8 +8,10 @@ from monitor.agent.identity import Identity
 from monitor.daemon.agent_server import certificate_at
 from monitor.lab import Lab
 from monitor.network.clock import SystemClock
+from tests.agent.conftest import OPEN
 from tests.agent.setting import Machine, instructions
 from tests.fakes.centre import FakeCentre
+from tests.vantages.servers import microsocks
 
 
 @pytest.fixture
@@ -22,11 +24,26 @@ def tls_centre(tmp_path: Path) -> Iterator[FakeCentre]:
 def test_a_centre_with_a_certificate_of_its_own_is_known_by_it(
     lab: Lab, tls_centre: FakeCentre, machine: Machine, tmp_path: Path
 ) -> None:
-    tls_centre.instructions = instructions(lab, tmp_path, {"open": lab.url("open.lab.test")})
+    tls_centre.instructions = instructions(lab, tmp_path, {"open": lab.url(OPEN)})
     machine.enroll(tls_centre)
     with machine.running():
         tls_centre.wait_for_results("open", 1)
     assert [(one.consent_version, one.consent_at is not None) for one in tls_centre.enrolments] == [(1, True)]
+
+
+def test_a_proxy_for_reporting_carries_reports_and_no_measurement(
+    lab: Lab, tls_centre: FakeCentre, machine: Machine, tmp_path: Path
+) -> None:
+    source = "127.8.8.8"
+    tls_centre.instructions = instructions(lab, tmp_path, {"open": lab.url(OPEN)})
+    with microsocks(tmp_path, source=source) as server:
+        proxy = ("--report-proxy", f"socks5://{server}")
+        machine.command("enroll", tls_centre.invitation(), "--accept-risks", *proxy)
+        machine.owner()
+        with machine.running(*proxy):
+            tls_centre.wait_for_results("open", 1)
+    assert tls_centre.askers == {source}
+    assert source not in {asked_from for asked_from, _, _ in lab.connections}
 
 
 def test_another_certificate_or_key_than_the_invitations_gets_no_token(

@@ -65,6 +65,7 @@ class FakeCentre:
         self.check_ins: list[CheckIn] = []
         self.batches: list[Batch] = []
         self.questions: list[ControlQuestion] = []
+        self.askers: set[str] = set()  # addresses
         self.bodies: list[bytes] = []  # everything that ever came, as it came, batches unpacked
         self.instructions: Instructions | None = None
         self.lease = timedelta(minutes=5)
@@ -284,6 +285,7 @@ def _handler(centre: FakeCentre) -> type[BaseHTTPRequestHandler]:
             self._send(plain(404))
 
         def do_POST(self) -> None:
+            centre.askers.add(self.client_address[0])
             if centre.is_down:  # on a connection that was kept open
                 self.close_connection = True
                 return
