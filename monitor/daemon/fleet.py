@@ -67,7 +67,13 @@ _MAX_HOPS: Final = 10
 _MAX_NAMES: Final = 200
 _MAX_TEXT: Final = 64
 _MAX_VERSION: Final = 1 << 40
-_QUIET: Final = frozenset({"paused", "quiet_hours", "budget", "lease", "consent", "software", "revoked"})
+# Why an agent measures nothing, in the words of agents; any other is `other`, since a label has few values.
+_QUIET: Final = frozenset(
+    {
+        "paused", "owner_file", "revoked", "unknown_agent", "software", "no_instructions", "consent", "lease",
+        "quiet_hours", "budget",
+    }
+)  # fmt: skip
 _CONTROL_STEPS: Final = frozenset({"tcp", "tls", "quic"})
 
 
