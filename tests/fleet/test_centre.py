@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -117,11 +118,11 @@ def test_a_batch_that_is_not_whole_is_refused_as_a_whole(centre: Centre, agent: 
     before = centre.count("measurement")
     sent = results(agent, 9.0, 8.0, 7.0)
     for told in (2, 4):
-        refusal(lambda told=told: agent.send(sent, results=told), 400, "malformed")
+        refusal(partial(agent.send, sent, results=told), 400, "malformed")
     refusal(lambda: agent.send(sent, boot_id="../../etc"), 400, "malformed")
     whole = agent.packed(sent)
     for body in (whole[: len(whole) // 2], b"", b"{}", zstandard.compress(b""), zstandard.compress(b"\n\n")):
-        refusal(lambda body=body: agent.ask("/v1/batch", body, Result), 400, "malformed")
+        refusal(partial(agent.ask, "/v1/batch", body, Result), 400, "malformed")
     assert centre.count("measurement") == before
 
 
