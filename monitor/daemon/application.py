@@ -90,7 +90,7 @@ class Daemon:
         self._stopping = asyncio.Event()
         self.ids = MeasurementIds()
         self._contexts = RunContexts(clock)
-        self._memory = Memory()
+        self.memory = Memory()
         self._in_flight = 0
         self._closings: set[asyncio.Task[None]] = set()
         self.exporter = Exporter(monitor.__version__, RULES_VERSION)
@@ -118,14 +118,14 @@ class Daemon:
             with Reader(path) as self.reader, Reader(path) as outbox:
                 self.station = self._build(config, fingerprints, None)
                 infos = {name: vantage.info for name, vantage in self.station.vantages.items()}
-                self._memory.recall(self.reader, self.station.assignments, self._clock.now(), infos)
+                self.memory.recall(self.reader, self.station.assignments, self._clock.now(), infos)
                 self._silence = SilenceWatch(self._on_silence, self.reader.silences(since=self._clock.now()))
                 self._telling = Telling(
                     self.store,
                     outbox,
                     self._clock,
                     exporter=self.exporter,
-                    memory=self._memory,
+                    memory=self.memory,
                     silences=lambda: self.silences,
                     events=lambda: self.calendar.events,
                 )
@@ -189,7 +189,7 @@ class Daemon:
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
         """The incidents that have not ended."""
-        return tuple(self._memory.incidents.values())
+        return tuple(self.memory.incidents.values())
 
     @property
     def silences(self) -> tuple[Silence, ...]:
@@ -252,7 +252,7 @@ class Daemon:
             trust=TrustStore.load(config.tls.ca_file, self._environ),
             fingerprints=fingerprints,
             contexts=self._contexts,
-            memory=self._memory,
+            memory=self.memory,
             listeners=Listeners(on_outcome=self._on_outcome, on_check=self._on_check),
             previous=previous,
         )
@@ -298,7 +298,7 @@ class Daemon:
             if left := without(incident, gone, now):
                 notices = self._telling.of_incident(left.incident, left.updates, None)
                 self._telling.told(self.store.record_incident(left.incident, left.updates, notices))
-                self._memory.take_incident(left.incident)
+                self.memory.take_incident(left.incident)
                 log.warning("an incident lost what is no longer measured", extra={"incident": incident.id})
 
     async def _round(self, payload: Hashable) -> None:

@@ -21,6 +21,11 @@ from monitor.model.verdict import Reason
 from monitor.store.rows import MAX_OBSERVATIONS
 from monitor.vantages.agent import genuine
 
+
+class _Numbered(msgspec.Struct):
+    sequence: int
+
+
 MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_UNPACKED_BYTES: Final = 64 * 1024 * 1024
 MAX_RESULTS: Final = 2000
@@ -38,6 +43,11 @@ _MAX_CONTROLS: Final = 32
 _MAX_SEQUENCE: Final = 1 << 53
 _LEAST_OFFSET_SECONDS: Final = 1.0  # below it the way of the batch is as good an explanation
 _MOST_ON_THE_WAY_SECONDS: Final = 120.0
+# Made here, once: what msgspec knows of a type is put together at first use, and two threads that are first at the same
+# time end the process.
+_read_head: Final = msgspec.json.Decoder(BatchHead).decode
+_read_result: Final = msgspec.json.Decoder(Result).decode
+_read_number: Final = msgspec.json.Decoder(_Numbered).decode
 _BOOT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _REASONS: Final = frozenset(Reason)
@@ -45,10 +55,6 @@ _REASONS: Final = frozenset(Reason)
 
 class BatchError(ValueError):
     """The batch as a whole is not what was agreed; the text says why."""
-
-
-class _Numbered(msgspec.Struct):
-    sequence: int
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def read_batch(body: bytes) -> Batch:
     if lines[-1] == b"":
         lines.pop()
     try:
-        head = msgspec.json.decode(lines[0], type=BatchHead) if lines else None
+        head = _read_head(lines[0]) if lines else None
     except (msgspec.MsgspecError, UnicodeDecodeError):
         head = None
     if head is None or not _BOOT.fullmatch(head.boot_id) or not _is_sound_head(head):
@@ -158,10 +164,10 @@ def _unpacked(body: bytes) -> bytes:
 def _result(line: bytes) -> tuple[int, Result | None]:
     """Return a result's number, and the result if it is sound; raises BatchError if not even its number can be told."""
     try:
-        result = msgspec.json.decode(line, type=Result)
+        result = _read_result(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         try:
-            sequence = msgspec.json.decode(line, type=_Numbered).sequence
+            sequence = _read_number(line).sequence
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise BatchError("a line is no result, and has no number") from None
     else:

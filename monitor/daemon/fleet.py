@@ -21,6 +21,8 @@ import msgspec
 from monitor.config.schema import CONTROL_SITES_PLATFORM, IngestConfig
 from monitor.daemon.batch import Batch, Dated, clock_offset, dated
 from monitor.daemon.instructions import digest, instructions
+from monitor.daemon.memory import Memory
+from monitor.daemon.pipeline import ROUND_SECONDS
 from monitor.daemon.station import Station
 from monitor.exporter.exporter import Exporter
 from monitor.model.agent import Agent, Receipt
@@ -67,7 +69,13 @@ _MAX_HOPS: Final = 10
 _MAX_NAMES: Final = 200
 _MAX_TEXT: Final = 64
 _MAX_VERSION: Final = 1 << 40
-_QUIET: Final = frozenset({"paused", "quiet_hours", "budget", "lease", "consent", "software", "revoked"})
+# Why an agent measures nothing, in the words of agents; any other is `other`, since a label has few values.
+_QUIET: Final = frozenset(
+    {
+        "paused", "owner_file", "revoked", "unknown_agent", "software", "no_instructions", "consent", "lease",
+        "quiet_hours", "budget",
+    }
+)  # fmt: skip
 _CONTROL_STEPS: Final = frozenset({"tcp", "tls", "quic"})
 
 
@@ -108,6 +116,7 @@ class Fleet:
         clock: Clock,
         ids: MeasurementIds,
         exporter: Exporter,
+        memory: Memory,
         record: Callable[[Outcome], Future[bool]],
         forget: Callable[[str], None],
     ) -> None:
@@ -117,6 +126,7 @@ class Fleet:
         self._clock = clock
         self._ids = ids
         self._exporter = exporter
+        self._memory = memory
         self._record = record
         self._forget = forget
         self._known: dict[str, _Known] = {}
@@ -338,7 +348,10 @@ class Fleet:
         assignment = station.assignments[given.target, agent.vantage]
         target, vantage = assignment.target, station.vantages[agent.vantage]
         series = (target.name, agent.vantage)
-        is_recent = received_at - when.began <= timedelta(seconds=LIVE_INTERVALS * assignment.interval_seconds)
+        # A deep run takes up to a minute, and cannot be received before it is over.
+        took = min(given.elapsed_seconds, ROUND_SECONDS)
+        patience = timedelta(seconds=LIVE_INTERVALS * assignment.interval_seconds + took)
+        is_recent = received_at - when.began <= patience
         latest = self._latest.get(series)
         is_late = not is_recent or (latest is not None and when.began <= latest)
         measurement = msgspec.structs.replace(
@@ -367,7 +380,9 @@ class Fleet:
             fault=Reason(result.fault) if result.fault else None,
             in_series=not is_late,
         )
-        if not is_late:
+        if is_late:
+            self._memory.learn_late(outcome)
+        else:
             self._latest[series] = when.began
             if measurement.network.asn is not None:
                 self._networks[agent.vantage] = measurement.network

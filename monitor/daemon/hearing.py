@@ -44,6 +44,7 @@ class Hearing:
             clock=clock,
             ids=daemon.ids,
             exporter=daemon.exporter,
+            memory=daemon.memory,
             record=daemon.record,
             forget=daemon.forget_agent,
         )

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -56,10 +56,11 @@ STORE_BACKOFF_SECONDS: Final = 15
 BUSY_BACKOFF_SECONDS: Final = 10
 _TOKEN: Final = re.compile(r"(?P<id>[a-z0-9]{8,32})\.(?P<secret>[A-Za-z0-9_-]{22,86})")
 _MAX_FEATURES: Final = 64
+_read_enrolment: Final = msgspec.json.Decoder(Enrolment).decode
+_read_check_in: Final = msgspec.json.Decoder(CheckIn).decode
+_read_question: Final = msgspec.json.Decoder(ControlQuestion).decode
 _MAX_SIGNATURE: Final = 512
 _KEY_BYTES: Final = 32
-
-Said = TypeVar("Said")
 
 
 class RefusedError(Exception):
@@ -162,12 +163,12 @@ class Ingest:
 
     async def _check_in(self, request: HttpRequest) -> msgspec.Struct:
         heard = await self._heard(request, MAX_SMALL_BYTES)
-        return await self._fleet.check_in(heard.agent, _said(heard.body, CheckIn))
+        return await self._fleet.check_in(heard.agent, _read_check_in(heard.body))
 
     async def _control(self, request: HttpRequest) -> msgspec.Struct:
         heard = await self._heard(request, MAX_SMALL_BYTES)
         self._take("control", heard.agent, CONTROLS_A_SECOND)
-        return await self._fleet.control(heard.agent, _said(heard.body, ControlQuestion))
+        return await self._fleet.control(heard.agent, _read_question(heard.body))
 
     async def _batch(self, request: HttpRequest) -> msgspec.Struct:
         heard = await self._heard(request, MAX_BYTES)
@@ -180,7 +181,7 @@ class Ingest:
     async def _enrol(self, request: HttpRequest) -> msgspec.Struct:
         if not self._enrolments.take():
             raise RefusedError(429, "rate", BUSY_BACKOFF_SECONDS)
-        asked = _said(await self._body(request, MAX_SMALL_BYTES), Enrolment)
+        asked = _read_enrolment(await self._body(request, MAX_SMALL_BYTES))
         given = _TOKEN.fullmatch(asked.token)
         if given is None:
             raise RefusedError(401, "token")
@@ -284,7 +285,3 @@ async def _received(request: HttpRequest, most_bytes: int, seconds: float) -> by
     except TimeoutError:
         raise RefusedError(408, "slow") from None
     return bytes(body)
-
-
-def _said(body: bytes, kind: type[Said]) -> Said:
-    return msgspec.json.decode(body, type=kind)

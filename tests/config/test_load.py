@@ -341,6 +341,7 @@ def test_agent_has_its_token_from_a_file_beside_the_configuration(tmp_path: Path
     config = loaded(tmp_path, agent(f"url: https://a.example:9443\n    token_file: token\n    fingerprint: '{colons}'"))
     there = config.vantages["there"]
     assert isinstance(there, AgentOptions)
+    assert there.token is not None
     assert there.token.get_secret_value() == "hunter2-hunter2"
     assert there.fingerprint == FINGERPRINT
 

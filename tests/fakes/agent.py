@@ -1,7 +1,6 @@
 """An agent that says what a test wants: it enrols, signs and sends, and measures nothing."""
 
 import secrets
-import ssl
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -54,9 +53,8 @@ class FakeAgent:
         self.clock_offset = clock_offset
         self.batches = 0
         self._clock = SystemClock()
-        self._verify: ssl.SSLContext | bool = False
-        if self.invitation.certificate_fingerprint:
-            self._verify = pinned_context(self.invitation.url, self.invitation.certificate_fingerprint)
+        certificate = self.invitation.certificate_fingerprint
+        self._verify = pinned_context(self.invitation.url, certificate) if certificate else False
         self.centre: Ed25519PublicKey | None = None
         self.enrolled = self.enrol()
 
