@@ -355,19 +355,20 @@ class Agent:
             if (seen := _stamp(self._folder)) != self._owner_seen:
                 self._owner_seen = seen
                 await self._read_owner()
-            if self._clock.monotonic() - expired_at >= EXPIRY_SECONDS:
+            is_due = self._clock.monotonic() - expired_at >= EXPIRY_SECONDS
+            if is_due:
                 expired_at = self._clock.monotonic()
-                if dropped := self._spool.expire(self._clock.now()):
-                    log.warning("results became too old", extra={"dropped": dropped})
-            self._settle_accounts()
+            self._settle_accounts(expire=is_due)
             self._tell_if_changed()
             self._write_status()
             systemd.notify(systemd.WATCHDOG)
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
 
-    def _settle_accounts(self) -> None:
-        """Write down what was moved by reporting, and what the disk did not take."""
+    def _settle_accounts(self, *, expire: bool) -> None:
+        """Write down what was moved by reporting and what the disk did not take, and drop what is too old."""
         try:
+            if expire and (dropped := self._spool.expire(self._clock.now())):
+                log.warning("results became too old", extra={"dropped": dropped})
             if moved := self._transport.moved_bytes - self._reported_bytes:
                 self._budget.spend(moved)
                 self._reported_bytes += moved
