@@ -48,7 +48,6 @@ log = logging.getLogger("monitor.agent")
 CHECK_IN_SECONDS: Final = 45.0
 CHECK_IN_TIMEOUT_SECONDS: Final = 30.0
 CHECK_IN_SPREAD: Final = 0.2
-MAX_SILENCE_SECONDS: Final = 60.0  # between attempts while the centre does not answer
 REFUSED_SECONDS: Final = 300.0  # between check-ins of an agent that was revoked
 HOUSEKEEPING_SECONDS: Final = 1.0
 EXPIRY_SECONDS: Final = 600.0
@@ -296,13 +295,16 @@ class Agent:
             return REFUSED_SECONDS if error.word in _ABOUT_THE_AGENT else self._pace.next_seconds() + 1.0
         except (UnreachableError, TooLargeError) as error:
             log.info("the centre does not answer", extra={"why": str(error)})
-            return min(MAX_SILENCE_SECONDS, self._pace.next_seconds() + 1.0)
+            return min(self._period_seconds(), self._pace.next_seconds() + 1.0)
         self._pace.failures = 0
         self._courier.hurry()
         await self._hear(answer)
+        return max(self._period_seconds(), min(answer.backoff_seconds, REFUSED_SECONDS))
+
+    def _period_seconds(self) -> float:
+        """Return the time between two check-ins, another one each time so that agents do not come in step."""
         wanted = self._orders.instructions.check_in_seconds if self._orders.instructions else CHECK_IN_SECONDS
-        spread = self._chance.uniform(1 - CHECK_IN_SPREAD, 1 + CHECK_IN_SPREAD)
-        return max(wanted * spread, min(answer.backoff_seconds, REFUSED_SECONDS))
+        return wanted * self._chance.uniform(1 - CHECK_IN_SPREAD, 1 + CHECK_IN_SPREAD)
 
     def _question(self) -> CheckIn:
         depth, station = self._spool.depth(), self._station
@@ -355,19 +357,20 @@ class Agent:
             if (seen := _stamp(self._folder)) != self._owner_seen:
                 self._owner_seen = seen
                 await self._read_owner()
-            if self._clock.monotonic() - expired_at >= EXPIRY_SECONDS:
+            is_due = self._clock.monotonic() - expired_at >= EXPIRY_SECONDS
+            if is_due:
                 expired_at = self._clock.monotonic()
-                if dropped := self._spool.expire(self._clock.now()):
-                    log.warning("results became too old", extra={"dropped": dropped})
-            self._settle_accounts()
+            self._settle_accounts(expire=is_due)
             self._tell_if_changed()
             self._write_status()
             systemd.notify(systemd.WATCHDOG)
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
 
-    def _settle_accounts(self) -> None:
-        """Write down what was moved by reporting, and what the disk did not take."""
+    def _settle_accounts(self, *, expire: bool) -> None:
+        """Write down what was moved by reporting and what the disk did not take, and drop what is too old."""
         try:
+            if expire and (dropped := self._spool.expire(self._clock.now())):
+                log.warning("results became too old", extra={"dropped": dropped})
             if moved := self._transport.moved_bytes - self._reported_bytes:
                 self._budget.spend(moved)
                 self._reported_bytes += moved

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import random
 import secrets
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -32,6 +33,7 @@ LATE_EVERY: Final = 5  # one batch in so many is of the late lane while the live
 SEND_SECONDS: Final = 120.0
 FIRST_BACKOFF_SECONDS: Final = 1.0
 MAX_BACKOFF_SECONDS: Final = 300.0
+DISK_SECONDS: Final = 30.0  # before the next attempt where the disk fails
 # Refusals that say nothing about the results sent.
 _NOT_THE_ROWS: Final = frozenset(
     {"unsigned", "unknown_agent", "signature", "clock", "token", "revoked", "replayed", "length", "rate", "busy"}
@@ -82,7 +84,11 @@ class Courier:
     async def run(self) -> None:
         """Send what there is, then wait for more."""
         while True:
-            wait = await self.step()
+            try:
+                wait = await self.step()
+            except sqlite3.Error as error:
+                log.warning("the spool cannot be used", extra={"why": getattr(error, "sqlite_errorname", "")})
+                wait = DISK_SECONDS
             if wait is None:
                 self.wake.clear()
                 await self.wake.wait()

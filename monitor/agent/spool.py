@@ -26,6 +26,7 @@ MAX_AGE: Final = timedelta(days=7)
 MAX_LINE_BYTES: Final = 48 * 1024 * 1024  # unpacked; the centre takes 64 MiB in a batch
 _ROW_BYTES: Final = 200  # around a line
 _FREED_SHARE: Final = 0.9  # of the cap, so that not every row thins anew
+_BUSY_SECONDS: Final = 0.2  # nobody else writes; a loop that waited longer would miss its rounds
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS result (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -310,7 +311,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 def _connected(path: Path) -> sqlite3.Connection:
     create_file(path)
-    db = sqlite3.connect(path, isolation_level=None)
+    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")  # kill -9 loses nothing; a power cut the last seconds at most

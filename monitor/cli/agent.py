@@ -99,5 +99,16 @@ def serve_command(
         ctx.exit(2)
 
 
-for _one in (_agents.invite, _agents.list_, _agents.revoke, enroll, run_command, pause, resume, status, install, uninstall):
+for _one in (
+    _agents.invite,
+    _agents.list_,
+    _agents.revoke,
+    enroll,
+    run_command,
+    pause,
+    resume,
+    status,
+    install,
+    uninstall,
+):
     command.add_command(_one)

@@ -1,6 +1,8 @@
 """The courier against a centre over real sockets: who is believed, what is sent again, and what leaves the spool."""
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +29,8 @@ class Errand:
     """A courier with its spool, and one event loop for all that it does."""
 
     def __init__(self, centre: FakeCentre, folder: Path, *urls: str) -> None:
-        self.spool = Spool(folder / "spool.db")
+        self._path = folder / "spool.db"
+        self.spool = Spool(self._path)
         self.refused: list[str] = []
         centre.agent_keys = {"a-1": KEY.public_key()}
         self._loop = asyncio.new_event_loop()
@@ -61,6 +64,19 @@ class Errand:
             if self.step() is None:
                 return
         raise AssertionError("it never ends")
+
+    def lock(self) -> None:
+        """Have somebody else hold the file, so that nothing can be written."""
+        self._holder = sqlite3.connect(self._path, isolation_level=None)
+        self._holder.execute("BEGIN IMMEDIATE")
+
+    def unlock(self) -> None:
+        self._holder.execute("ROLLBACK")
+        self._holder.close()
+
+    def run_for(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            self._loop.run_until_complete(asyncio.wait_for(self._courier.run(), seconds))
 
     def close(self) -> None:
         self._loop.run_until_complete(self._transport.close())
@@ -240,3 +256,13 @@ def test_what_the_centre_says_of_the_agent_is_heard_and_costs_no_result(centre: 
     assert errand.refused == ["revoked"]
     assert errand.spool.depth().rows == 1
     assert errand.spool.depth().set_aside == 0
+
+
+def test_a_disk_that_fails_ends_neither_courier_nor_results(centre: FakeCentre, errand: Errand) -> None:
+    errand.put(1)
+    errand.lock()
+    errand.run_for(0.2)
+    assert centre.batches == []
+    errand.unlock()
+    errand.all_steps()
+    assert len(centre.keys) == 1
