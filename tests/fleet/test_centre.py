@@ -121,7 +121,8 @@ def test_a_batch_that_is_not_whole_is_refused_as_a_whole(centre: Centre, agent: 
         refusal(partial(agent.send, sent, results=told), 400, "malformed")
     refusal(lambda: agent.send(sent, boot_id="../../etc"), 400, "malformed")
     whole = agent.packed(sent)
-    for body in (whole[: len(whole) // 2], b"", b"{}", zstandard.compress(b""), zstandard.compress(b"\n\n")):
+    nested = zstandard.compress(b"[" * 1_000_000)
+    for body in (whole[: len(whole) // 2], nested, b"", b"{}", zstandard.compress(b""), zstandard.compress(b"\n\n")):
         refusal(partial(agent.ask, "/v1/batch", body, Result), 400, "malformed")
     assert centre.count("measurement") == before
 
@@ -346,6 +347,15 @@ def test_a_reload_changes_what_is_to_be_measured_and_the_version_only_rises(tmp_
         second = agent.check_in(config_version=first.version).instructions
         assert second is not None
         assert (second.version, len(second.targets)) == (first.version + 1, 2)
+        written = centre.config.read_text()
+        centre.config.write_text(written.replace("lahore-1:", "lahore-2:"))
+        assert centre.reload().status_code == 200
+        # It may come back, so what waits at the agent is not thrown away.
+        refusal(lambda: agent.send(results(agent, 5.0)), 503, "not_configured")
+        refusal(agent.check_in, 503, "not_configured")
+        centre.config.write_text(written)
+        assert centre.reload().status_code == 200
+        assert agent.send(results(agent, 5.0)).accepted == 1
         change(centre.config, ingest={"listen": "127.0.0.1:1"})
         assert "ingest.listen can only change with a restart" in centre.reload().text
 
