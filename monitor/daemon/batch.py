@@ -48,6 +48,7 @@ _MOST_ON_THE_WAY_SECONDS: Final = 120.0
 _read_head: Final = msgspec.json.Decoder(BatchHead).decode
 _read_result: Final = msgspec.json.Decoder(Result).decode
 _read_number: Final = msgspec.json.Decoder(_Numbered).decode
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _BOOT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _REASONS: Final = frozenset(Reason)
@@ -83,7 +84,7 @@ def read_batch(body: bytes) -> Batch:
         lines.pop()
     try:
         head = _read_head(lines[0]) if lines else None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         head = None
     if head is None or not _BOOT.fullmatch(head.boot_id) or not _is_sound_head(head):
         raise BatchError("the first line is no head of a batch")
@@ -165,10 +166,10 @@ def _result(line: bytes) -> tuple[int, Result | None]:
     """Return a result's number, and the result if it is sound; raises BatchError if not even its number can be told."""
     try:
         result = _read_result(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         try:
             sequence = _read_number(line).sequence
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except _UNREADABLE:
             raise BatchError("a line is no result, and has no number") from None
     else:
         sequence = result.sequence

@@ -83,6 +83,10 @@ class UnknownTargetError(Exception):
     """An agent asks about a target that is not its own."""
 
 
+class NotConfiguredError(Exception):
+    """The agent's vantage is not in the configuration in use; it may come back, so results are not thrown away."""
+
+
 class ReplayedError(Exception):
     """The same question was asked before."""
 
@@ -158,11 +162,9 @@ class Fleet:
     async def check_in(self, agent: Agent, said: CheckIn) -> CheckInAnswer:
         """Note what an agent says of itself, and answer what it is to do.
 
-        Raises ReplayedError, and UnknownTargetError if its vantage is configured no more.
+        Raises ReplayedError, and NotConfiguredError.
         """
-        now, station = self._clock.now(), self._station()
-        if agent.vantage not in station.pushing:
-            raise UnknownTargetError
+        now, station = self._clock.now(), self._configured(agent)
         self._refuse_replay(agent, said.nonce)
         ingest = _ingest_of(station)
         self._heard[agent.vantage] = self._clock.boottime()
@@ -208,19 +210,21 @@ class Fleet:
         """Look again and again who is enrolled, and who said nothing for two periods."""
         started = self._clock.boottime()
         while True:
-            station = self._station()
+            station, began = self._station(), self._clock.boottime()
             try:
                 self.agents = tuple(await asyncio.to_thread(fleet_reader.agents, self._reader.ask))
             except sqlite3.Error as error:
                 log.warning("the agents cannot be read", extra={"why": type(error).__name__})
             self._exporter.agents(self.agents)
-            active = {one.vantage for one in self.agents if one.revoked_at is None and one.last_seen_at is not None}
-            for vantage in self._checked.keys() - (active & station.pushing):
-                self._checked.pop(vantage)
-                self._heard.pop(vantage, None)
-                self._forget(vantage)
+            enrolled = {one.vantage for one in self.agents if one.revoked_at is None} & station.pushing
+            for vantage in self._checked.keys() - enrolled:
+                # Whoever was heard since the agents were read was enrolled since.
+                if self._heard.get(vantage, float("-inf")) < began:
+                    self._checked.pop(vantage)
+                    self._forget(vantage)
+            seen = {one.vantage for one in self.agents if one.last_seen_at is not None} & enrolled
             patience = SILENT_PERIODS * _ingest_of(station).check_in
-            for vantage in active & station.pushing:
+            for vantage in seen:
                 silent_seconds = self._clock.boottime() - self._heard.get(vantage, started)
                 if silent_seconds > patience and self._checked.get(vantage, (0.0, None))[1] is not VantageState.OFFLINE:
                     log.warning("an agent is silent", extra={"vantage": vantage})
@@ -232,9 +236,9 @@ class Fleet:
     async def control(self, agent: Agent, asked: ControlQuestion) -> ControlAnswer:
         """Have the controls measure one of the agent's targets; what they saw is durable when it is answered.
 
-        Raises UnknownTargetError, ReplayedError, and StoreBusyError.
+        Raises NotConfiguredError, UnknownTargetError, ReplayedError, and StoreBusyError.
         """
-        station = self._station()
+        station = self._configured(agent)
         assignment = station.assignments.get((asked.target, agent.vantage))
         if assignment is None or assignment.target.platform == CONTROL_SITES_PLATFORM:
             raise UnknownTargetError
@@ -252,6 +256,13 @@ class Fleet:
             raise StoreBusyError
         return ControlAnswer(nonce=asked.nonce, controls=found)
 
+    def _configured(self, agent: Agent) -> Station:
+        """Return the configuration in use; raises NotConfiguredError if it leaves the agent's vantage out."""
+        station = self._station()
+        if agent.vantage not in station.pushing:
+            raise NotConfiguredError
+        return station
+
     def _refuse_replay(self, agent: Agent, nonce: str) -> None:
         nonces = self._of(agent).nonces
         if nonce in nonces:
@@ -266,19 +277,18 @@ class Fleet:
     async def take(self, agent: Agent, batch: Batch, received_at: datetime) -> Acknowledgement:
         """Judge and store what is new of a batch; returns once every accepted result is durable.
 
-        Raises StoreBusyError if that cannot be had now: the agent sends it again, and what was stored meanwhile is
-        then a duplicate. One batch of an agent is taken at a time.
+        Raises NotConfiguredError, and StoreBusyError if that cannot be had now: the agent sends it again, and what was
+        stored meanwhile is then a duplicate. One batch of an agent is taken at a time.
         """
         async with self._of(agent).lock:
             return await self._take(agent, batch, received_at)
 
     async def _take(self, agent: Agent, batch: Batch, received_at: datetime) -> Acknowledgement:
-        head = batch.head
+        head, station = batch.head, self._configured(agent)
         fresh = await self._unknown(agent, head, batch.results)
         rejected = list(batch.rejected)
         counts = Counter(one.reason for one in batch.rejected)
         counts["duplicate"] = batch.duplicate + len(batch.results) - len(fresh)
-        station = self._station()
         ordered: list[tuple[Dated, Result]] = []
         for result in fresh:
             when = dated(result, head, received_at)
@@ -294,7 +304,13 @@ class Fleet:
         stored: list[tuple[Result, Outcome, Future[bool]]] = []
         named = await self._controls_of(result for _, result in ordered)
         for when, result in ordered:
-            outcome = self._judged(agent, head, result, when, named, received_at=received_at)
+            try:
+                outcome = self._judged(agent, head, result, when, station=station, named=named, received_at=received_at)
+            except Exception:  # the edge of a result: one that our rules stumble over must not hold up the others
+                log.exception("a result could not be judged", extra={"vantage": agent.vantage})
+                rejected.append(Rejected(sequence=result.sequence, reason="malformed"))
+                counts["malformed"] += 1
+                continue
             stored.append((result, outcome, self._record(outcome)))
             await asyncio.sleep(0)  # whoever else waits for the loop comes first
         lag: float | None = None
@@ -339,11 +355,11 @@ class Fleet:
         head: BatchHead,
         result: Result,
         when: Dated,
-        named: Mapping[int, Measurement],
         *,
+        station: Station,
+        named: Mapping[int, Measurement],
         received_at: datetime,
     ) -> Outcome:
-        station = self._station()
         given = result.recording.measurement
         assignment = station.assignments[given.target, agent.vantage]
         target, vantage = assignment.target, station.vantages[agent.vantage]

@@ -29,7 +29,7 @@ from starlette.routing import Route
 from monitor.config.schema import IngestConfig
 from monitor.daemon.agent_server import Bucket
 from monitor.daemon.batch import MAX_BYTES, BatchError, read_batch
-from monitor.daemon.fleet import Fleet, ReplayedError, StoreBusyError, UnknownTargetError, plain
+from monitor.daemon.fleet import Fleet, NotConfiguredError, ReplayedError, StoreBusyError, UnknownTargetError, plain
 from monitor.exporter.exporter import Exporter
 from monitor.model.agent import Agent
 from monitor.model.fleet import CheckIn, ControlQuestion, Enrolled, Enrolment, Refusal
@@ -44,7 +44,8 @@ log = logging.getLogger("monitor.ingest")
 KEY_ID: Final = "centre"
 CLOCK_SECONDS: Final = 300.0  # a signature is good for so long, before and after it was made
 MAX_SMALL_BYTES: Final = 256 * 1024
-LARGE_BODIES: Final = 16  # at the same time
+BATCHES: Final = 48  # at the same time, from head to answer; more would wait until their agents give up
+LARGE_BODIES: Final = 16
 UNPACKED_BODIES: Final = 2
 SMALL_SECONDS: Final = 10.0
 LARGE_SECONDS: Final = 120.0
@@ -54,6 +55,7 @@ CONTROLS_A_SECOND: Final = 0.5  # of one agent
 MAX_AGENT_BUCKETS: Final = 10_000
 STORE_BACKOFF_SECONDS: Final = 15
 BUSY_BACKOFF_SECONDS: Final = 10
+NOT_CONFIGURED_BACKOFF_SECONDS: Final = 300
 _TOKEN: Final = re.compile(r"(?P<id>[a-z0-9]{8,32})\.(?P<secret>[A-Za-z0-9_-]{22,86})")
 _MAX_FEATURES: Final = 64
 _read_enrolment: Final = msgspec.json.Decoder(Enrolment).decode
@@ -105,6 +107,7 @@ class Ingest:
         self._reader = reader
         self._clock = clock
         self._exporter = exporter
+        self._batches = asyncio.Semaphore(BATCHES)
         self._large = asyncio.Semaphore(LARGE_BODIES)
         self._unpacking = asyncio.Semaphore(UNPACKED_BODIES)
         self._enrolling = asyncio.Lock()
@@ -135,9 +138,11 @@ class Ingest:
                 refused = RefusedError(409, "replayed")
             except UnknownTargetError:
                 refused = RefusedError(404, "unknown_target")
+            except NotConfiguredError:
+                refused = RefusedError(503, "not_configured", NOT_CONFIGURED_BACKOFF_SECONDS)
             except (StoreBusyError, sqlite3.Error):
                 refused = RefusedError(503, "store", STORE_BACKOFF_SECONDS)
-            except (BatchError, msgspec.MsgspecError, UnicodeDecodeError):
+            except (BatchError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 refused = RefusedError(400, "malformed")
             except ClientDisconnect:
                 refused = RefusedError(400, "disconnected")
@@ -171,12 +176,15 @@ class Ingest:
         return await self._fleet.control(heard.agent, _read_question(heard.body))
 
     async def _batch(self, request: HttpRequest) -> msgspec.Struct:
-        heard = await self._heard(request, MAX_BYTES)
-        async with self._unpacking:
-            batch = await asyncio.to_thread(read_batch, heard.body)
-        if batch.head.agent_id != heard.agent.id:
-            raise RefusedError(400, "malformed")
-        return await self._fleet.take(heard.agent, batch, heard.at)
+        if self._batches.locked():
+            raise RefusedError(503, "busy", BUSY_BACKOFF_SECONDS)
+        async with self._batches:
+            heard = await self._heard(request, MAX_BYTES)
+            async with self._unpacking:
+                batch = await asyncio.to_thread(read_batch, heard.body)
+            if batch.head.agent_id != heard.agent.id:
+                raise RefusedError(400, "malformed")
+            return await self._fleet.take(heard.agent, batch, heard.at)
 
     async def _enrol(self, request: HttpRequest) -> msgspec.Struct:
         if not self._enrolments.take():

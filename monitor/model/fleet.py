@@ -174,9 +174,9 @@ class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a request that was not taken, signed like any other.
 
-    401 `unsigned`, `unknown_agent`, `signature`, `clock` (signed at another time than now: see `server_time`),
-    `token`; 403 `revoked`; 400 `malformed`; 404 `unknown_target`; 409 `replayed`; 411 `length`; 413 `too_large`;
-    429 `rate` with Retry-After; 503 `busy` or `store`, with Retry-After.
+    401 `unsigned`, `unknown_agent`, `signature`, `clock` (signed at another time than now: see `server_time`), `token`;
+    403 `revoked`; 400 `malformed`; 404 `unknown_target`; 408 `slow`; 409 `replayed`; 411 `length`; 413 `too_large`;
+    429 `rate`, and 503 `busy`, `store` or `not_configured`, each with Retry-After.
     """
 
     error: str

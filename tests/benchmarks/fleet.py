@@ -184,7 +184,7 @@ class Fleet:
     @contextlib.asynccontextmanager
     async def _client(self) -> AsyncIterator[httpx.AsyncClient]:
         async with httpx.AsyncClient(
-            base_url=f"https://127.0.0.1:{self.relay.port}", verify=self._files, trust_env=False, timeout=20
+            base_url=f"https://127.0.0.1:{self.relay.port}", verify=self._files, trust_env=False, timeout=60
         ) as client:
             yield client
 
@@ -210,10 +210,13 @@ class Fleet:
 
     async def _deliver(self, one: Sender) -> None:
         async with self._client() as http:
+            wait = self.load.send_seconds
             while self.is_making or one.spool:
-                await asyncio.sleep(self.load.send_seconds * (0.5 + secrets.randbelow(1000) / 1000))
+                await asyncio.sleep(wait * (0.5 + secrets.randbelow(1000) / 1000))
                 if not one.spool:
                     continue
+                # As agents do, less and less often while it is in vain.
+                wait = min(2 * wait, 5 * self.load.send_seconds)
                 numbers, body = one.batch()
                 try:
                     response = await self._ask(http, one, "/v1/batch", body, one.key)
@@ -223,6 +226,7 @@ class Fleet:
                 if response.status_code != 200:
                     self.summary.failures += 1
                     continue
+                wait = self.load.send_seconds
                 answer = msgspec.json.decode(response.content, type=Acknowledgement)
                 assert not answer.rejected, answer.rejected[:3]
                 self.summary.duplicates += answer.duplicate

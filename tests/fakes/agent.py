@@ -44,11 +44,12 @@ class RefusedError(Exception):
 
 
 class FakeAgent:
-    """Enrols when it is made. `clock_offset` is what its own clock is ahead."""
+    """Enrols when it is made; its own clock is `clock_offset` ahead, and it calls from the address `source`."""
 
-    def __init__(self, invitation: str, *, clock_offset: timedelta = timedelta(0)) -> None:
+    def __init__(self, invitation: str, *, clock_offset: timedelta = timedelta(0), source: str = "127.0.0.1") -> None:
         self.invitation: Invitation = invitation_from(invitation)
         self.key = Ed25519PrivateKey.generate()
+        self._source = source
         self.boot = secrets.token_hex(8)
         self.clock_offset = clock_offset
         self.batches = 0
@@ -131,7 +132,8 @@ class FakeAgent:
         return Result(sequence=sequence, recording=msgspec.structs.replace(recording, measurement=measurement), **words)
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        with httpx.Client(base_url=self.invitation.url, verify=self._verify, trust_env=False, timeout=30) as http:
+        transport = httpx.HTTPTransport(verify=self._verify, local_address=self._source)
+        with httpx.Client(base_url=self.invitation.url, transport=transport, trust_env=False, timeout=30) as http:
             return http.post(path, content=body, headers=headers)
 
     def ask(

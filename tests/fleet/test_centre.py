@@ -1,17 +1,19 @@
 """The centre's side of agents that push: real requests to a real daemon, and what its database and metrics then say."""
 
 import secrets
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
 import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from monitor.model.fleet import Acknowledgement, Result
+from monitor.model.fleet import Acknowledgement, CheckInAnswer, Result
 from monitor.model.measurement import Recording
 from monitor.model.observation import TlsObservation
 from monitor.model.vantage import NetworkIdentity
@@ -121,7 +123,8 @@ def test_a_batch_that_is_not_whole_is_refused_as_a_whole(centre: Centre, agent: 
         refusal(partial(agent.send, sent, results=told), 400, "malformed")
     refusal(lambda: agent.send(sent, boot_id="../../etc"), 400, "malformed")
     whole = agent.packed(sent)
-    for body in (whole[: len(whole) // 2], b"", b"{}", zstandard.compress(b""), zstandard.compress(b"\n\n")):
+    nested = zstandard.compress(b"[" * 1_000_000)
+    for body in (whole[: len(whole) // 2], nested, b"", b"{}", zstandard.compress(b""), zstandard.compress(b"\n\n")):
         refusal(partial(agent.ask, "/v1/batch", body, Result), 400, "malformed")
     assert centre.count("measurement") == before
 
@@ -287,6 +290,29 @@ def test_what_an_agent_says_of_itself_is_shown(centre: Centre) -> None:
     assert "and measures nothing (budget), 7 results wait there, 3 were dropped" in centre.get("/").text
 
 
+def test_where_an_agent_calls_from_is_written_nowhere(centre: Centre) -> None:
+    home = "127.66.77.88"
+    agent = centre.agent(source=home)
+    agent.check_in()
+    agent.send(results(agent, 5.0))
+    refusal(lambda: agent.send(results(agent, 4.0), results=9), 400, "malformed")
+    refusal(lambda: agent.ask("/v1/check-in", b"{}", CheckInAnswer), 400, "malformed")
+    assert agent.post("/v1/nothing", b"").status_code == 404
+    place = urlsplit(agent.invitation.url)
+    for noise in (
+        b"\x16\x03\x01" + b"\0" * 40,
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /v1/batch HTTP/1.1\r\nContent-Length: 5\r\n",
+    ):
+        with socket.create_connection((place.hostname, place.port), 10, source_address=(home, 0)) as raw:
+            raw.sendall(noise)
+            raw.shutdown(socket.SHUT_WR)
+            raw.recv(1000)
+    written = [centre.log, centre.output, *centre.database.parent.glob("monitor.db*")]
+    told = [centre.get(path).content for path in ("/", "/metrics", "/api/v1/status")]
+    assert not any(home.encode() in content for content in (*told, *(path.read_bytes() for path in written)))
+
+
 def test_one_agent_cannot_take_the_time_of_the_others(tmp_path: Path) -> None:
     with running(tmp_path, ingest={"rate": 0.5}) as centre:
         agent, other = centre.agent(), centre.agent("karachi-1")
@@ -346,6 +372,15 @@ def test_a_reload_changes_what_is_to_be_measured_and_the_version_only_rises(tmp_
         second = agent.check_in(config_version=first.version).instructions
         assert second is not None
         assert (second.version, len(second.targets)) == (first.version + 1, 2)
+        written = centre.config.read_text()
+        centre.config.write_text(written.replace("lahore-1:", "lahore-2:"))
+        assert centre.reload().status_code == 200
+        # It may come back, so what waits at the agent is not thrown away.
+        refusal(lambda: agent.send(results(agent, 5.0)), 503, "not_configured")
+        refusal(agent.check_in, 503, "not_configured")
+        centre.config.write_text(written)
+        assert centre.reload().status_code == 200
+        assert agent.send(results(agent, 5.0)).accepted == 1
         change(centre.config, ingest={"listen": "127.0.0.1:1"})
         assert "ingest.listen can only change with a restart" in centre.reload().text
 

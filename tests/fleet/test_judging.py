@@ -79,6 +79,23 @@ def test_a_block_seen_by_an_agent_becomes_an_incident_of_its_country(centre: Cen
     assert centre.metric("access_target_accessible", vantage="lahore-1") == 0
 
 
+def test_an_isolating_run_that_came_late_explains_the_rounds_after_it(centre: Centre) -> None:
+    agent = centre.agent("karachi-1")
+    (control,) = agent.control("x-home").controls
+    deep = cut(control)
+    plain = msgspec.structs.replace(
+        deep.measurement, is_deep=False, observations=tuple(one for one in deep.measurement.observations[:-1])
+    )
+    late = agent.result(1, deep, age_seconds=1200, control_ids=(control.id,))
+    agent.send([late], is_backfill=True)
+    agent.send([agent.result(2, Recording(measurement=plain), age_seconds=2, control_ids=(control.id,))])
+    rows = centre.rows(
+        "SELECT m.id, v.isolation_id FROM measurement_detail m JOIN verdict v ON v.measurement_id = m.id "
+        "WHERE m.vantage = 'karachi-1' ORDER BY m.started_at"
+    )
+    assert rows[1][1] == rows[0][0]
+
+
 def test_a_control_that_was_made_up_or_is_of_another_time_speaks_for_nobody(centre: Centre, agent: FakeAgent) -> None:
     (control,) = agent.control("x-home").controls
     own = centre.rows("SELECT max(id) FROM measurement_detail WHERE vantage = 'lahore-1'")[0]
