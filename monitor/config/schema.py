@@ -475,3 +475,10 @@ class Configuration(Section):
     vantages: Annotated[dict[PlainName, AnyVantage], Field(min_length=1)]
     platforms: Annotated[dict[PlainName, PlatformConfig], Field(min_length=1)]
     control_sites: dict[PlainName, TargetConfig] = Field(default_factory=dict)
+
+    @property
+    def pushing(self) -> frozenset[str]:
+        """The names of the vantages that measure by themselves and cannot be asked."""
+        return frozenset(
+            name for name, one in self.vantages.items() if isinstance(one, AgentOptions) and one.is_pushing
+        )

@@ -12,7 +12,7 @@ from monitor.classify.follow_ups import FollowUpSettings
 from monitor.config.assignment import Assignment
 from monitor.config.digest import digest
 from monitor.config.plan import Plan, limits_of, plan
-from monitor.config.schema import AgentOptions, Configuration
+from monitor.config.schema import Configuration
 from monitor.daemon.control_book import ControlBook
 from monitor.daemon.memory import Memory
 from monitor.daemon.pipeline import Pipeline, Settings
@@ -84,15 +84,17 @@ class Station:
 
     @property
     def test_vantages(self) -> tuple[str, ...]:
-        """The names of the vantages that measure targets, in the order of the file, those that push last."""
-        names = [name for name, vantage in self.vantages.items() if vantage.info.role is not Role.CONTROL]
-        return tuple(sorted(names, key=self.pushing.__contains__))
+        """The names of the vantages that measure targets when they are asked, in the order of the file."""
+        return tuple(
+            name
+            for name, vantage in self.vantages.items()
+            if vantage.info.role is not Role.CONTROL and name not in self.pushing
+        )
 
     @cached_property
     def pushing(self) -> frozenset[str]:
-        """The names of the vantages that measure on their own and push their results."""
-        written = self.config.vantages.items()
-        return frozenset(name for name, one in written if isinstance(one, AgentOptions) and one.is_pushing)
+        """The names of the vantages that measure by themselves and push their results."""
+        return self.config.pushing
 
 
 def build_station(

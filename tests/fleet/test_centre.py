@@ -313,6 +313,14 @@ def test_where_an_agent_calls_from_is_written_nowhere(centre: Centre) -> None:
     assert not any(home.encode() in content for content in (*told, *(path.read_bytes() for path in written)))
 
 
+def test_an_agent_that_pushes_cannot_be_asked_and_does_not_look_sick_for_it(centre: Centre) -> None:
+    assert "cannot be asked" in centre.said("probe", "x-home", exit_status=2)
+    assert "cannot be asked" in centre.said("probe", "x-home", "--vantage", "lahore-1", exit_status=2)
+    answer = centre.get("/probe", params={"target": "x-home", "module": "http_2xx"})
+    assert (answer.status_code, "No vantage can be asked" in answer.text) == (400, True)
+    assert not centre.rows("SELECT 1 FROM vantage_check WHERE state <> 'online'")
+
+
 def test_one_agent_cannot_take_the_time_of_the_others(tmp_path: Path) -> None:
     with running(tmp_path, ingest={"rate": 0.5}) as centre:
         agent, other = centre.agent(), centre.agent("karachi-1")
