@@ -10,7 +10,7 @@ key := $(shell { pwd; cat pyproject.toml constraints.txt tools/venv; } | sha256s
 installed := .venv/installed-$(key)
 installed_dev := .venv/installed-dev-$(key)
 
-.PHONY: help run test check format lab alarms bounds censor bench simulate soak docs dashboards constraints clean
+.PHONY: help run test check format lab alarms bounds censor bench fleet simulate soak docs dashboards constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -54,6 +54,9 @@ censor: $(installed_dev) ## serve the small laboratory on loopback and say how t
 bench: $(installed_dev) ## print the benchmark table, side by side with blackbox_exporter
 	tools/debian-packages
 	$(python) -m tests.benchmarks
+
+fleet: $(installed_dev) ## put two hundred agents that push on one centre, kill it, cut the line, and look for lost results
+	$(python) -m tests.benchmarks.fleet
 
 simulate: $(installed_dev) ## print the figures of docs/detection.md again; takes minutes
 	$(python) -m tests.benchmarks.detection

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from monitor.cli import _agents
+from monitor.cli._volunteer import enroll, install, pause, resume, run_command, status, uninstall
 from monitor.config.schema import DirectOptions, SanityConfig
 from monitor.daemon.agent_server import AgentSettings, is_loopback, serve
 from monitor.daemon.logs import Redaction, configure
@@ -95,3 +97,18 @@ def serve_command(
     except (OSError, ValueError) as error:
         click.echo(str(error), err=True)
         ctx.exit(2)
+
+
+for _one in (
+    _agents.invite,
+    _agents.list_,
+    _agents.revoke,
+    enroll,
+    run_command,
+    pause,
+    resume,
+    status,
+    install,
+    uninstall,
+):
+    command.add_command(_one)

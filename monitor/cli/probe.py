@@ -15,6 +15,7 @@ from monitor.config.load import load
 from monitor.config.schema import Configuration
 from monitor.daemon.one_off import measure_once, target_named
 from monitor.model.outcome import Outcome
+from monitor.model.vantage import Role
 from monitor.model.verdict import Status
 from monitor.network.clock import SystemClock
 from monitor.store.connection import StoreError
@@ -51,6 +52,10 @@ def command(
     unknown = [name for name in vantages if name not in config.vantages]
     if unknown:
         raise click.UsageError(f"unknown vantage {unknown[0]!r}; known: {', '.join(config.vantages)}")
+    asked = vantages or [name for name, one in config.vantages.items() if one.role is not Role.CONTROL]
+    pushing = [name for name in asked if name in config.pushing]
+    if pushing and (vantages or len(pushing) == len(asked)):
+        raise click.UsageError(f"{pushing[0]} measures by itself and cannot be asked")
     target = target_named(config, url_or_target)
     if target is None:
         raise click.UsageError(f"{url_or_target!r} is neither a configured target nor an http:// or https:// URL")

@@ -17,12 +17,12 @@ from monitor.cli._options import config_option
 from monitor.cli._reading import stored
 from monitor.cli._rendering import console, instant
 from monitor.cli._times import INSTANT
+from monitor.cli._writing import write_beside
 from monitor.config.load import load
 from monitor.config.quantities import seconds_of
 from monitor.model.alert import Mute
 from monitor.network.clock import SystemClock
 from monitor.store import outbox_reader
-from monitor.store.connection import StoreError
 from monitor.store.store import Store
 
 _LONGEST = timedelta(days=366)
@@ -139,17 +139,4 @@ def expire(ctx: click.Context, mute_id: int, config_path: Path) -> None:
 
 
 def _write(config_path: Path, write: Callable[[Store], Future[bool]]) -> None:
-    """Write beside the daemon, if one runs; ends the command with 2 if the database cannot be written."""
-    config = load(config_path, os.environ, only_to_read=True)
-    try:
-        store = Store.open(config.storage.path, SystemClock(), spool_rows=config.storage.spool_rows)
-    except StoreError as error:
-        click.echo(str(error), err=True)
-        click.get_current_context().exit(2)
-    try:
-        is_written = write(store).result(30)
-    finally:
-        store.close()
-    if not is_written:
-        click.echo("The database cannot be written.", err=True)
-        click.get_current_context().exit(2)
+    write_beside(load(config_path, os.environ, only_to_read=True), write)

@@ -126,9 +126,40 @@ def _about_vantages(config: Configuration, declared: list[str]) -> Iterator[Comp
     if Role.TEST not in roles and len(config.vantages) == len(declared):
         yield Complaint(("vantages",), "at least one vantage must have the role test")
     for name, vantage in config.vantages.items():
-        if isinstance(vantage, AgentOptions) and not vantage.insecure and _is_exposed(vantage.url):
-            message = "plain http shows the token to the network; use https, or set insecure: true on a line you trust"
-            yield Complaint(("vantages", name, "url"), message)
+        if isinstance(vantage, AgentOptions):
+            about = _about_pushing(config, vantage) if vantage.is_pushing else _about_asked(vantage)
+            yield from (Complaint(("vantages", name, *path), message) for path, message in about)
+    yield from _about_ingest(config)
+
+
+def _about_asked(agent: AgentOptions) -> Iterator[tuple[KeyPath, str]]:
+    if agent.token is None:
+        yield ("token",), "missing; give token_file"
+    if not agent.insecure and _is_exposed(agent.url or ""):
+        message = "plain http shows the token to the network; use https, or set insecure: true on a line you trust"
+        yield ("url",), message
+
+
+def _about_pushing(config: Configuration, agent: AgentOptions) -> Iterator[tuple[KeyPath, str]]:
+    if config.ingest is None:
+        yield (), "an agent without url pushes its results, and there is no ingest section to hear it"
+    if agent.role is Role.CONTROL:
+        yield ("role",), "an agent without url cannot be asked, so it is no control"
+    for key in ("token", "token_file", "fingerprint", "insecure"):
+        if getattr(agent, key):
+            yield (key,), "belongs to an agent that is asked at its url; one that pushes is known by its own key"
+
+
+def _about_ingest(config: Configuration) -> Iterator[Complaint]:
+    ingest = config.ingest
+    if ingest is None or ingest.insecure:
+        return
+    hint = "use https, or set insecure: true on a line you trust"
+    if not ingest.tls and _is_exposed(f"http://{ingest.listen}"):
+        yield Complaint(("ingest", "listen"), f"tls: false shows to the network who measures; {hint}")
+    for index, url in enumerate(ingest.urls):
+        if _is_exposed(url):
+            yield Complaint(("ingest", "urls", index), f"plain http shows to the network who measures; {hint}")
 
 
 def _is_exposed(url: str) -> bool:

@@ -12,11 +12,11 @@ from monitor.model.fingerprint import FingerprintSet
 
 
 def digest(config: Configuration, fingerprints: FingerprintSet) -> str:
-    """Return the SHA-256 (hex) of everything but secrets, the folders that files lie in, and who is told what.
+    """Return the SHA-256 (hex) of everything but secrets, the folders of files, who is told what and who is heard.
 
     `fingerprints` are those that `config.fingerprints` names: what verdicts rest on is what the files hold.
     """
-    named = {**config.model_dump(exclude={"alerts"}), "fingerprints": fingerprints.digest()}
+    named = {**config.model_dump(exclude={"alerts", "ingest"}), "fingerprints": fingerprints.digest()}
     text = json.dumps(named, sort_keys=True, separators=(",", ":"), default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -257,6 +257,7 @@ Interface = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._@-]{1,15}$")
 NamespaceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")]
 LoginName = Annotated[str, StringConstraints(pattern=r"^[!-9;-~]{1,255}$")]  # RFC 7617: no colon
 HeaderText = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,6}){0,3}$")]
 Whole = Annotated[int, BeforeValidator(_whole)]
 SecretText = Annotated[Secret, BeforeValidator(_secret)]
 OneOrMany = BeforeValidator(_one_or_many)  # for tuples: a single value may stand without brackets

@@ -4,7 +4,7 @@ import json
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 RISKS_VERSION: Final = 1  # raised with every change of meaning: acceptance is then asked for again
 _ENGLISH: Final = """\
@@ -22,7 +22,27 @@ _URDU: Final = """\
 اسے صرف اپنے کنکشن پر یا مالک کی اجازت سے چلائیں۔ شک ہو تو پہلے کسی وکیل یا ڈیجیٹل حقوق کی تنظیم سے پوچھیں۔
 """  # noqa: RUF001 - Urdu ends a sentence with an Arabic full stop
 RISK_TEXT: Final = f"{_ENGLISH}\n{_URDU}"
+_AGENT_ENGLISH: Final = """\
+AN AGENT FOR SOMEBODY ELSE
+What is measured is decided by the operator of the centre that invited you, within what your agent.yaml allows.
+Results go there: which sites answered, how, and the name of your network. Your address is cut out of all of it.
+You can stop at any time: `monitor agent pause` for a while, `monitor agent uninstall` for good.
+"""
+_AGENT_URDU: Final = """\
+کسی اور کے لیے پیمائش
+کیا جانچا جائے، یہ اُس مرکز کا منتظم طے کرتا ہے جس نے آپ کو دعوت دی، آپ کی agent.yaml کی حدود میں رہتے ہوئے۔
+نتائج وہیں جاتے ہیں: کون سی سائٹ نے جواب دیا، کیسے، اور آپ کے نیٹ ورک کا نام۔ آپ کا پتہ اُن سب سے نکال دیا جاتا ہے۔
+آپ کسی بھی وقت روک سکتے ہیں: کچھ دیر کے لیے `monitor agent pause`، ہمیشہ کے لیے `monitor agent uninstall`۔
+"""  # noqa: RUF001 - as above
+AGENT_TEXT: Final = f"{RISK_TEXT}\n{_AGENT_ENGLISH}\n{_AGENT_URDU}"
 _FILE: Final = "risks-accepted.json"
+
+
+class Acceptance(NamedTuple):
+    """That a version of the text was accepted, and when."""
+
+    version: int
+    at: datetime
 
 
 def accept(data_folder: Path, now: datetime, how: str) -> None:
@@ -37,13 +57,19 @@ def accept(data_folder: Path, now: datetime, how: str) -> None:
     os.replace(fresh, data_folder / _FILE)  # noqa: PTH105 - whole or not at all, also where a crash comes between
 
 
-def accepted(data_folder: Path) -> bool:
-    """Tell whether the present version of the text was accepted; a record that cannot be read does not count."""
+def acceptance(data_folder: Path) -> Acceptance | None:
+    """Return which version of the text was accepted and when; a record that cannot be read does not count."""
     try:
         record = json.loads((data_folder / _FILE).read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(record, dict) and record.get("version") == RISKS_VERSION
+        return Acceptance(int(record["version"]), datetime.fromisoformat(record["at"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def accepted(data_folder: Path) -> bool:
+    """Tell whether the present version of the text was accepted."""
+    found = acceptance(data_folder)
+    return found is not None and found.version == RISKS_VERSION
 
 
 def forget(data_folder: Path) -> None:

@@ -33,6 +33,7 @@ from monitor.config.fields import (
     ServiceUrl,
     TunnelResolver,
     Url,
+    Version,
     WhoAmI,
     Whole,
 )
@@ -204,20 +205,26 @@ class DirectOptions(VantageConfig):
 
 
 class AgentOptions(VantageConfig):
-    """A vantage that `monitor agent serve` offers elsewhere."""
+    """A vantage elsewhere: `monitor agent serve` is asked at its `url`; `monitor agent run`, without one, pushes."""
 
     kind: Literal["agent"]
-    url: Url
-    token: SecretText
+    url: Url | None = None
+    token: SecretText | None = None  # shared with one that is asked; one that pushes is known by its key
     token_file: Path | None = None
     fingerprint: Fingerprint | None = None  # of the agent's own certificate; lower-case hex without colons
     insecure: bool = False  # allows http:// to an agent that is not on this host
 
     @model_validator(mode="after")
     def _identified(self) -> "AgentOptions":
-        if self.url[:6].lower() == "https:" and self.fingerprint is None:
+        is_https = (self.url or "")[:6].lower() == "https:"
+        if is_https and self.token is not None and self.fingerprint is None:
             raise ValueError("an https agent needs the fingerprint that `monitor agent serve` prints")
         return self
+
+    @property
+    def is_pushing(self) -> bool:
+        """Whether the agent sends its results by itself, and cannot be asked."""
+        return self.url is None
 
 
 class TunnelOptions(VantageConfig):
@@ -494,6 +501,33 @@ class ServerConfig(Section):
     allow_origins: Annotated[tuple[Origin, ...], OneOrMany] = ()  # sites whose pages may read the API in a browser
 
 
+class IngestConfig(Section):
+    """Where agents that push are heard (docs/agents.md)."""
+
+    listen: ListenAddress
+    # As agents reach it, tried in this order: the network under test may block some.
+    urls: Annotated[tuple[Origin, ...], OneOrMany, Field(min_length=1)]
+    # Neither: a certificate of its own is made, and invitations name its fingerprint.
+    certificate_file: LocalFile | None = None
+    key_file: LocalFile | None = None
+    folder: LocalPath | None = None  # of the key that signs for the centre; None: `ingest` beside the database
+    tls: bool = True  # False: on loopback, behind a server that ends TLS
+    insecure: bool = False  # allows plain HTTP where others can read it
+    check_in: Annotated[Deadline, Field(ge=1, le=3600)] = 45.0
+    # As long as a spool lasts: an agent that is cut off from the centre is the one that has something to tell.
+    lease: Annotated[Deadline, Field(ge=60, le=90 * 86_400)] = 7 * 86_400.0
+    min_software: Version = "0"  # older agents stop measuring and say so
+    rate: Annotated[float, Field(ge=0.1, le=1000)] = 2.0  # requests a second of one agent
+
+    @model_validator(mode="after")
+    def _paired(self) -> "IngestConfig":
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file go together")
+        if self.certificate_file is not None and not self.tls:
+            raise ValueError("tls: false shows no certificate")
+        return self
+
+
 class DataConfig(Section):
     """A ceiling for the traffic of measurements."""
 
@@ -515,9 +549,17 @@ class Configuration(Section):
     throughput: ThroughputConfig = ThroughputConfig()
     storage: StorageConfig = Field(default_factory=dict, validate_default=True)  # validated: its path has a folder
     server: ServerConfig = ServerConfig()
+    ingest: IngestConfig | None = None  # None: no agent is heard
     data: DataConfig = DataConfig()
     alerts: AlertsConfig = AlertsConfig()
     events: EventsConfig = EventsConfig()
     vantages: Annotated[dict[PlainName, AnyVantage], Field(min_length=1)]
     platforms: Annotated[dict[PlainName, PlatformConfig], Field(min_length=1)]
     control_sites: dict[PlainName, TargetConfig] = Field(default_factory=dict)
+
+    @property
+    def pushing(self) -> frozenset[str]:
+        """The names of the vantages that measure by themselves and cannot be asked."""
+        return frozenset(
+            name for name, one in self.vantages.items() if isinstance(one, AgentOptions) and one.is_pushing
+        )

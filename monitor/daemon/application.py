@@ -6,6 +6,7 @@ import logging
 import resource
 import signal
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from monitor.config.problem import ConfigError
 from monitor.config.schema import Configuration
 from monitor.daemon import systemd
 from monitor.daemon.dating import Dater
+from monitor.daemon.hearing import Hearing
 from monitor.daemon.ledger import StoredLedger
 from monitor.daemon.listen import Server, listening_socket, server_config
 from monitor.daemon.logs import Redaction
@@ -40,6 +42,7 @@ from monitor.detect.incidents import without
 from monitor.events.annotation import Calendar
 from monitor.events.load import load_events
 from monitor.exporter.exporter import Exporter
+from monitor.model.agent import Agent
 from monitor.model.fingerprint import FingerprintSet
 from monitor.model.identifier import MeasurementIds
 from monitor.model.outcome import Incident, Outcome, Silence
@@ -88,9 +91,9 @@ class Daemon:
         self._redaction = redaction
         self._say = say
         self._stopping = asyncio.Event()
-        self._ids = MeasurementIds()
+        self.ids = MeasurementIds()
         self._contexts = RunContexts(clock)
-        self._memory = Memory()
+        self.memory = Memory()
         self._in_flight = 0
         self._closings: set[asyncio.Task[None]] = set()
         self.exporter = Exporter(monitor.__version__, RULES_VERSION)
@@ -98,6 +101,7 @@ class Daemon:
         self.config_loaded_at = clock.now()
         self.config_error: str | None = None
         self.is_ready = False
+        self._hearing: Hearing | None = None
         self.station: Station
         self.store: Store
         self.reader: Reader
@@ -117,14 +121,14 @@ class Daemon:
             with Reader(path) as self.reader, Reader(path) as outbox:
                 self.station = self._build(config, fingerprints, None)
                 infos = {name: vantage.info for name, vantage in self.station.vantages.items()}
-                self._memory.recall(self.reader, self.station.assignments, self._clock.now(), infos)
+                self.memory.recall(self.reader, self.station.assignments, self._clock.now(), infos)
                 self._silence = SilenceWatch(self._on_silence, self.reader.silences(since=self._clock.now()))
                 self._telling = Telling(
                     self.store,
                     outbox,
                     self._clock,
                     exporter=self.exporter,
-                    memory=self._memory,
+                    memory=self.memory,
                     silences=lambda: self.silences,
                     events=lambda: self.calendar.events,
                 )
@@ -138,6 +142,9 @@ class Daemon:
         config = self.station.config
         await self._telling.use(self.station)
         listener = listening_socket(config.server.listen)
+        self._hearing = Hearing.of(self, self._clock)
+        if self._hearing is not None:
+            await self._hearing.fleet.use(self.station)
         self._schedule = schedule = Schedule(self._clock, self._round, self.exporter.started, self._skipped)
         self._put_in_use(None)
         services = DaemonServices(self, self._clock)
@@ -147,19 +154,33 @@ class Daemon:
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        kept_up = (self._keep_house(), self._maintain(), self._dater.run(), self._telling.run(), self._count_probes())
+        kept_up = [
+            self._keep_house(),
+            self._maintain(),
+            self._dater.run(),
+            self._telling.run(),
+            self._count_probes(),
+        ]
+        if self._hearing is not None:
+            kept_up.append(self._hearing.fleet.watch())
         keeping = [asyncio.create_task(one) for one in kept_up]
+        hearing = asyncio.create_task(self._hearing.serve()) if self._hearing else None
         calm_garbage_collection()
         schedule.start()
         self.is_ready = True
         host, port = listener.getsockname()[:2]
         self._say(f"Listening on http://{f'[{host}]' if ':' in host else host}:{port}/ · metrics at /metrics")
+        if self._hearing is not None:
+            self._say(f"Hearing agents on {self._hearing.place}")
         self._say(f"Storing in {config.storage.path}")
         systemd.notify(systemd.READY)
         await self._stopping.wait()
         log.info("stopping", extra={"in_flight": self._in_flight, "grace_seconds": STOP_SECONDS})
         self.is_ready = False
         systemd.notify(systemd.STOPPING)
+        if self._hearing is not None and hearing is not None:
+            self._hearing.stop()
+            await hearing
         await self.station.pipeline.close()
         await schedule.stop(STOP_SECONDS)
         server.should_exit = True
@@ -168,6 +189,8 @@ class Daemon:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+        if self._hearing is not None:
+            self._hearing.close()
         await self._telling.close()
         for vantage in self.station.vantages.values():
             await vantage.close()
@@ -175,12 +198,18 @@ class Daemon:
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
         """The incidents that have not ended."""
-        return tuple(self._memory.incidents.values())
+        return tuple(self.memory.incidents.values())
 
     @property
     def silences(self) -> tuple[Silence, ...]:
         """The countries of which no vantage has a line."""
         return self._silence.silences
+
+    @property
+    def agents(self) -> tuple[Agent, ...]:
+        """The agents that push and are not revoked."""
+        known = self._hearing.fleet.agents if self._hearing else ()
+        return tuple(one for one in known if one.revoked_at is None)
 
     async def reload(self) -> tuple[bool, str]:
         """Read the configuration again; an invalid one changes nothing. Returns (in use, what is wrong otherwise)."""
@@ -190,6 +219,8 @@ class Daemon:
                 return self._refuse(f"{', '.join(fixed)} can only change with a restart")
             station = self._build(config, fingerprints, self.station)
             await self._telling.use(station)
+            if self._hearing is not None:
+                await self._hearing.fleet.use(station)
         except (ConfigError, ValueError, OSError) as error:
             return self._refuse(str(error))
         before, self.station, self.calendar = self.station, station, calendar
@@ -226,11 +257,11 @@ class Daemon:
         return build_station(
             config,
             clock=self._clock,
-            ids=self._ids,
+            ids=self.ids,
             trust=TrustStore.load(config.tls.ca_file, self._environ),
             fingerprints=fingerprints,
             contexts=self._contexts,
-            memory=self._memory,
+            memory=self.memory,
             listeners=Listeners(on_outcome=self._on_outcome, on_check=self._on_check),
             ledger=StoredLedger(self.store, self.reader, self._clock),
             previous=previous,
@@ -251,7 +282,9 @@ class Daemon:
         self.exporter.calendar(self.calendar, now)
         jitter = station.config.defaults.jitter
         counts = self._schedule.apply(
-            Entry(key_of(one), one.interval_seconds, jitter, one) for one in station.plan.assignments
+            Entry(key_of(one), one.interval_seconds, jitter, one)
+            for one in station.plan.assignments
+            if one.vantage_name not in station.pushing
         )
         for target, vantage in before.series() - station.series() if before else ():
             self.exporter.forget(target, vantage)
@@ -275,7 +308,7 @@ class Daemon:
             if left := without(incident, gone, now):
                 notices = self._telling.of_incident(left.incident, left.updates, None)
                 self._telling.told(self.store.record_incident(left.incident, left.updates, notices))
-                self._memory.take_incident(left.incident)
+                self.memory.take_incident(left.incident)
                 log.warning("an incident lost what is no longer measured", extra={"incident": incident.id})
 
     async def _round(self, payload: Hashable) -> None:
@@ -316,6 +349,10 @@ class Daemon:
             self.exporter.skipped(payload.vantage_name)
 
     def _on_outcome(self, outcome: Outcome) -> None:
+        self.record(outcome)
+
+    def record(self, outcome: Outcome) -> Future[bool]:
+        """Have a run stored and tell of it whoever hears of runs; the future is the store's."""
         measurement, verdict = outcome.recording.measurement, outcome.verdict
         station = self.station
         target, vantage = station.targets.get(measurement.target), station.vantages.get(measurement.vantage)
@@ -331,11 +368,12 @@ class Daemon:
         is_asked = vantage is not None and (
             vantage.info.role is Role.CONTROL or (measurement.target, measurement.vantage) in station.assignments
         )
-        if target is not None and vantage is not None and is_asked:
+        # What came too late says nothing of the present: no gauge moves, and nobody is told.
+        if target is not None and vantage is not None and is_asked and not outcome.is_late:
             self.exporter.observe(outcome, target, vantage.info, station.interval_of(target.name, measurement.vantage))
         if verdict is None:
-            return
-        if target is not None and vantage is not None:
+            return stored
+        if target is not None and vantage is not None and not outcome.is_late:
             self._telling.watch.hear(outcome, target.platform, vantage.info.role)
         if outcome.detector is not None and is_failing(verdict, measurement) is None:
             self.exporter.dropped(measurement.vantage, verdict.reason or verdict.status)
@@ -357,6 +395,13 @@ class Daemon:
                 "id": measurement.id,
             },
         )
+        return stored
+
+    def forget_agent(self, vantage: str) -> None:
+        """Leave a vantage out of account whose agent is heard no more."""
+        self.station.sanity.forget(vantage)
+        self.exporter.forget_vantage(vantage)
+        self._silence.forget(vantage, self._clock.now())
 
     def _on_check(self, check: VantageCheck) -> None:
         self.store.record_check(check)
@@ -435,6 +480,11 @@ def needs_restart(before: Configuration, now: Configuration) -> list[str]:
         "storage.spool_rows": before.storage.spool_rows == now.storage.spool_rows,
         "server.listen": before.server.listen == now.server.listen,
     }
+    if before.ingest is None or now.ingest is None:
+        fixed["ingest"] = before.ingest is now.ingest
+    else:
+        for key in ("listen", "certificate_file", "key_file", "folder", "tls"):
+            fixed[f"ingest.{key}"] = getattr(before.ingest, key) == getattr(now.ingest, key)
     return [key for key, same in fixed.items() if not same]
 
 

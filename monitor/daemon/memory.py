@@ -116,7 +116,6 @@ class Memory:
         series = (measurement.target, measurement.vantage)
         if outcome.detector is not None:
             self.detectors[*series, measurement.network.asn or 0] = outcome.detector
-        was_online = outcome.state_before is outcome.state_after is VantageState.ONLINE
         is_accessible = outcome.verdict is not None and outcome.verdict.status is Status.ACCESSIBLE
         if is_accessible and outcome.isolation_id is None:
             self.clean_at[series] = measurement.started_at
@@ -127,7 +126,7 @@ class Memory:
                 if isinstance(one, HttpObservation) and one.purpose is Purpose.PATH and one.failure is None
             ]
             self.http_seconds.setdefault(series, deque(maxlen=USUAL_RESPONSES)).extend(took[-1:])
-        if measurement.is_deep and was_online and not measurement.interrupted:
+        if _isolates(outcome):
             self.isolations[series] = measurement
         if outcome.incident:
             self.take_incident(outcome.incident)
@@ -140,6 +139,14 @@ class Memory:
             if is_proof and len(known) < MAX_KNOWN_ADDRESSES:
                 known.add(one.address)
 
+    def learn_late(self, outcome: Outcome) -> None:
+        """Take in an isolating run that was told of late: younger rounds may rest on it; nothing else is news."""
+        measurement = outcome.recording.measurement
+        series = (measurement.target, measurement.vantage)
+        known = self.isolations.get(series)
+        if _isolates(outcome) and (known is None or known.started_at < measurement.started_at):
+            self.isolations[series] = measurement
+
     def take_incident(self, incident: Incident) -> None:
         """Remember an incident as it is now; one that has ended is open no more."""
         self.incident_ids.add(incident.id)
@@ -148,6 +155,13 @@ class Memory:
             self.incidents[key] = incident
         else:
             self.incidents.pop(key, None)
+
+
+def _isolates(outcome: Outcome) -> bool:
+    """Tell whether later rounds may rest on a run: deep, whole, and over a line in order."""
+    measurement = outcome.recording.measurement
+    was_online = outcome.state_before is outcome.state_after is VantageState.ONLINE
+    return measurement.is_deep and was_online and not measurement.interrupted
 
 
 def _note(times: deque[datetime], at: datetime) -> None:

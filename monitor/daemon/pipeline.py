@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
@@ -25,7 +26,6 @@ from monitor.classify.follow_ups import FollowUpSettings, Stranger, control_chec
 from monitor.classify.redraw import circumstances
 from monitor.classify.verdict import verdict_on
 from monitor.config.schema import CONTROL_SITES_PLATFORM
-from monitor.daemon.control_book import ControlBook
 from monitor.daemon.memory import Memory, Series, country_of
 from monitor.daemon.sanity_book import SanityBook
 from monitor.detect.cusum import changed_layer, is_failing, step
@@ -77,6 +77,27 @@ class Settings:
     fingerprints: tuple[Fingerprint, ...] = ()
     reprobes: ReprobeSettings = REPROBES
     quorum: int = QUORUM
+    asks_controls_routinely: bool = True  # False: only where something unexpected was seen
+
+
+class Controls(Protocol):
+    """Control measurements, taken here or asked for elsewhere; times are those of `Clock.boottime`."""
+
+    def __bool__(self) -> bool:
+        """Tell whether there is any control at all."""
+        ...
+
+    def known(self, target: Target, since: float) -> tuple[Measurement, ...]:
+        """Return those at hand that began at `since` or later."""
+        ...
+
+    async def fresh(self, request: Request, since: float) -> tuple[Measurement, ...]:
+        """Return one from each usable control that began at `since` or later."""
+        ...
+
+    async def extended(self, request: Request, checks: tuple[FollowUp, ...], since: float) -> tuple[Measurement, ...]:
+        """Return fresh ones, and beside each what the control found at the test vantage's own endpoints."""
+        ...
 
 
 class Look(StrEnum):
@@ -115,7 +136,7 @@ class Pipeline:
         settings: Settings,
         clock: Clock,
         sanity: SanityBook,
-        controls: ControlBook,
+        controls: Controls,
         memory: Memory,
         record: Callable[[Outcome], None],
         deep_slots: asyncio.Semaphore,
@@ -199,13 +220,46 @@ class Pipeline:
                 await self._ask_controls(run, self.request(target, vantage))
             await self._check_afterwards(run, vantage)
             facts = Facts(run.recording.measurement, run.context)
+        outcome = self._concluded(run, facts, target, vantage, interval_seconds, in_series=in_series)
+        self._record(outcome)
+        return outcome
+
+    def judge(
+        self,
+        recording: Recording,
+        target: Target,
+        vantage: Vantage,
+        interval_seconds: float,
+        *,
+        controls: tuple[Measurement, ...],
+        state_before: VantageState | None,
+        state_after: VantageState | None,
+        fault: Reason | None,
+        in_series: bool,
+    ) -> Outcome:
+        """Conclude on a round that was measured elsewhere, as on one of ours; the caller has the outcome stored.
+
+        The controls are stored already, and one of each is what the whole round is compared with.
+        """
+        context = self._context(
+            recording, target=target, vantage=vantage, controls=controls, before=state_before, fault=fault
+        )
+        # A deep run is its own isolation.
+        isolation = None if recording.measurement.is_deep else context.isolation
+        run = Round(recording, msgspec.structs.replace(context, state_after=state_after, isolation=isolation))
+        self._take_controls(run, controls)
+        facts = Facts(recording.measurement, run.context)
+        return self._concluded(run, facts, target, vantage, interval_seconds, in_series=in_series)
+
+    def _concluded(
+        self, run: Round, facts: Facts, target: Target, vantage: Vantage, interval_seconds: float, *, in_series: bool
+    ) -> Outcome:
         outcome = self._outcome(run, facts)
         if in_series and (self._kept is None or (target.name, vantage.info.name) in self._kept):
             outcome = self._detected(outcome, target, vantage, interval_seconds)
         else:
             outcome = msgspec.structs.replace(outcome, is_aside=True)
         self._memory.learn(outcome)
-        self._record(outcome)
         return outcome
 
     async def glance(self, target: Target, vantage: Vantage, timeout_seconds: float) -> Outcome:
@@ -290,13 +344,13 @@ class Pipeline:
         await asyncio.wait([asking], timeout=max(0.0, control_seconds - (self._clock.monotonic() - began)))
         controls = asking.result() if asking.done() else self._controls.known(target, oldest)
         context = self._context(
-            recording, target=target, vantage=vantage, controls=controls, before=before, fault=fault
+            recording, target=target, vantage=vantage, controls=controls, before=before.state, fault=fault
         )
         return Round(recording, context, ids_of(controls), began, ended)
 
     async def _control(self, request: Request, since: float) -> tuple[Measurement, ...]:
         """Return the controls of a target; a control site is itself what the line is compared with."""
-        if request.target.platform == CONTROL_SITES_PLATFORM:
+        if request.target.platform == CONTROL_SITES_PLATFORM or not self._settings.asks_controls_routinely:
             return ()
         return await self._controls.fresh(request, since)
 
@@ -307,16 +361,16 @@ class Pipeline:
         target: Target,
         vantage: Vantage,
         controls: tuple[Measurement, ...],
-        before: VantageCheck | None,
+        before: VantageState | None,
         fault: Reason | None,
     ) -> Context:
         series = (target.name, vantage.info.name)
         follow_ups = self._settings.follow_ups
         return Context(
             expectation=target.expectation,
-            state_before=before.state if before else None,
+            state_before=before,
             # As if the line stayed as it was, until it is checked again: see `_check_afterwards`.
-            state_after=before.state if before else None,
+            state_after=before,
             controls=merged(controls),
             has_control_vantage=bool(self._controls),
             isolation=self._memory.isolation(series, recording.measurement, self._settings.isolation_seconds),

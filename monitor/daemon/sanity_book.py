@@ -63,6 +63,11 @@ class SanityBook:
         known = self._latest.get(name)
         return known[1] if known else None
 
+    def hear(self, check: VantageCheck) -> None:
+        """Take in a check of a vantage that checks its line by itself."""
+        self._latest[check.vantage] = (self._clock.boottime(), check)
+        self._on_check(check)
+
     def forget(self, name: str) -> None:
         """Drop what is known of a vantage whose configuration changed."""
         self._latest.pop(name, None)

@@ -13,6 +13,7 @@ from monitor.classify.rules import RULES_VERSION
 from monitor.daemon.platforms import platform_verdicts
 from monitor.detect.rollup import PlatformVerdict
 from monitor.events.annotation import Calendar
+from monitor.model.agent import Agent
 from monitor.model.aggregation import OoniCount
 from monitor.model.place import Place
 from monitor.model.seams import Clock
@@ -26,6 +27,7 @@ from monitor.store.outbox_reader import AlertRecord
 from monitor.store.reader import HistoryRow, ServedFrom, StoredMeasurement
 from monitor.web.guard import hosts_of
 from monitor.web.services import (
+    AgentHealth,
     AlertQuery,
     CountsQuery,
     DaemonStatus,
@@ -106,6 +108,7 @@ class DaemonServices:
             vantages=tuple(self._vantage(name) for name in station.vantages),
             open_incidents=daemon.open_incidents,
             silences=daemon.silences,
+            agents=tuple(map(_health_of, daemon.agents)),
             store=daemon.store.health(),
         )
 
@@ -271,3 +274,7 @@ class DaemonServices:
             notes=check.notes,
             reason=check.reason,
         )
+
+
+def _health_of(agent: Agent) -> AgentHealth:
+    return AgentHealth(**{name: getattr(agent, name) for name in AgentHealth.__struct_fields__})

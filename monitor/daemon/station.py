@@ -61,6 +61,8 @@ class Station:
     sanity: SanityBook
     controls: ControlBook
     pipeline: Pipeline
+    # Judges what agents pushed too late to speak of the present, and remembers it apart.
+    late: Pipeline
 
     def series(self) -> set[tuple[str, str]]:
         """Return target and vantage of everything that is measured, by the controls too."""
@@ -82,8 +84,17 @@ class Station:
 
     @property
     def test_vantages(self) -> tuple[str, ...]:
-        """The names of the vantages that measure targets, in the order of the file."""
-        return tuple(name for name, vantage in self.vantages.items() if vantage.info.role is not Role.CONTROL)
+        """The names of the vantages that measure targets when they are asked, in the order of the file."""
+        return tuple(
+            name
+            for name, vantage in self.vantages.items()
+            if vantage.info.role is not Role.CONTROL and name not in self.pushing
+        )
+
+    @cached_property
+    def pushing(self) -> frozenset[str]:
+        """The names of the vantages that measure by themselves and push their results."""
+        return self.config.pushing
 
 
 def build_station(
@@ -133,16 +144,20 @@ def build_station(
         sanity,
         lambda recording: listeners.on_outcome(Outcome(recording=recording)),
     )
-    pipeline = Pipeline(
-        settings=settings_of(config, fingerprints),
-        clock=clock,
-        sanity=sanity,
-        controls=controls,
-        memory=memory,
-        record=listeners.on_outcome,
-        deep_slots=asyncio.Semaphore(config.follow_ups.concurrency),
-        nothing_seen=lambda target, vantage: _nothing_seen(target, vantage, clock.now(), ids, contexts.current()),
-    )
+    settings, deep_slots = settings_of(config, fingerprints), asyncio.Semaphore(config.follow_ups.concurrency)
+
+    def pipeline(memory: Memory) -> Pipeline:
+        return Pipeline(
+            settings=settings,
+            clock=clock,
+            sanity=sanity,
+            controls=controls,
+            memory=memory,
+            record=listeners.on_outcome,
+            deep_slots=deep_slots,
+            nothing_seen=lambda target, vantage: _nothing_seen(target, vantage, clock.now(), ids, contexts.current()),
+        )
+
     return Station(
         config=config,
         config_digest=digest_,
@@ -154,7 +169,8 @@ def build_station(
         vantages=vantages,
         sanity=sanity,
         controls=controls,
-        pipeline=pipeline,
+        pipeline=pipeline(memory),
+        late=pipeline(Memory(addresses=memory.addresses)),
     )
 
 
@@ -185,7 +201,7 @@ def settings_of(config: Configuration, fingerprints: FingerprintSet) -> Settings
         quic_reference=endpoint(wanted.quic_reference) if wanted.quic_reference else None,
         transfer_reference=config.throughput.reference if config.throughput.enabled else None,
         daily_transfer_bytes=round(config.throughput.daily_mb * 1e6),
-        deep_limits=_deep(routine),
+        deep_limits=deep_limits(routine),
         isolation_seconds=wanted.refresh,
         reprobes=ReprobeSettings(
             suspicion_seconds=spread(config.detection.reprobes, config.detection.reprobe_wait),
@@ -199,7 +215,8 @@ def settings_of(config: Configuration, fingerprints: FingerprintSet) -> Settings
     )
 
 
-def _deep(routine: Limits) -> Limits:
+def deep_limits(routine: Limits) -> Limits:
+    """Return the bounds of a deep run."""
     return Limits(
         **{name: getattr(routine, name) for name in routine.__struct_fields__}
         | {"dns_listen_seconds": DEEP_LISTEN_SECONDS, "addresses_per_family": DEEP_ADDRESSES_PER_FAMILY}

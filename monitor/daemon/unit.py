@@ -21,6 +21,14 @@ _HIDDEN: Final = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/t
 
 USER: Final = f'u {NAME} - "Access monitor" {DATA_FOLDER}\n'
 
+# The agent that pushes, a service of its own under a user of its own.
+AGENT_NAME: Final = f"{NAME}-agent"
+AGENT_UNIT: Final = f"{AGENT_NAME}.service"
+AGENT_UNIT_PATH: Final = Path("/etc/systemd/system") / AGENT_UNIT
+AGENT_USER_PATH: Final = Path(f"/etc/sysusers.d/{AGENT_NAME}.conf")
+AGENT_DATA_FOLDER: Final = Path(f"/var/lib/{AGENT_NAME}")
+AGENT_USER: Final = f'u {AGENT_NAME} - "Access monitor agent" {AGENT_DATA_FOLDER}\n'
+
 
 def is_hidden(path: Path) -> bool:
     """Tell whether the service could not see `path`."""
@@ -28,23 +36,45 @@ def is_hidden(path: Path) -> bool:
 
 
 def unit(program: Path) -> str:
-    """Return the unit that runs `program`, the `monitor` command."""
+    """Return the unit that runs `program`, the `monitor` command, as the daemon."""
+    return _UNIT.format(
+        description="Access monitor: which platforms are reachable from here, and how the others are blocked",
+        command=f"{_quoted(program)} run -c {CONFIGURATION_PATH}",
+        reload='ExecReload=/bin/sh -c "kill -HUP ${MAINPID}"\n',
+        name=NAME,
+        umask="0027",
+        mode="0750",
+    )
+
+
+def agent_unit(program: Path) -> str:
+    """Return the unit that runs `program`, the `monitor` command, as an agent that pushes; nobody else may read."""
+    return _UNIT.format(
+        description="Access monitor agent: measures for a centre elsewhere",
+        command=f"{_quoted(program)} agent run --data {AGENT_DATA_FOLDER}",
+        reload="",
+        name=AGENT_NAME,
+        umask="0077",
+        mode="0700",
+    )
+
+
+def _quoted(program: Path) -> str:
     # systemd reads backslash, percent and dollar signs inside quotes too (systemd.service(5), "Command lines").
     quoted = str(program).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return _UNIT.format(program=f'"{quoted}"', name=NAME, configuration=CONFIGURATION_PATH)
+    return f'"{quoted}"'
 
 
 _UNIT: Final = """\
 [Unit]
-Description=Access monitor: which platforms are reachable from here, and how the others are blocked
+Description={description}
 Wants=network-online.target
 After=network-online.target time-sync.target
 
 [Service]
 Type=notify
-ExecStart={program} run -c {configuration}
-ExecReload=/bin/sh -c "kill -HUP ${{MAINPID}}"
-Restart=always
+ExecStart={command}
+{reload}Restart=always
 RestartSec=5
 # A large database takes its time to migrate; runs in flight end or are dropped well within the stop.
 TimeoutStartSec=10min
@@ -52,9 +82,9 @@ TimeoutStopSec=60
 WatchdogSec=60
 User={name}
 Group={name}
-UMask=0027
+UMask={umask}
 StateDirectory={name}
-StateDirectoryMode=0750
+StateDirectoryMode={mode}
 WorkingDirectory=/var/lib/{name}
 # A socket for each step of each run in flight.
 LimitNOFILE=65536

@@ -17,6 +17,7 @@ from monitor.exporter.exposition import Buckets, Format, Histogram, header, labe
 from monitor.exporter.platforms import PlatformBoard
 from monitor.exporter.series import TargetSeries, label_values
 from monitor.exporter.table import Kind, Metric
+from monitor.model.agent import Agent
 from monitor.model.alert import Attempt, DeliveryState, Result
 from monitor.model.outcome import Incident, Outcome, Silence
 from monitor.model.rollup import RollupRule
@@ -127,6 +128,40 @@ class Exporter:
         """Replace the countries that are silent."""
         with self._lock:
             self._samples[table.COUNTRY_SILENT] = {(one.country,): 1 for one in silent}
+
+    def agents(self, known: Sequence[Agent]) -> None:
+        """Replace what is said of agents that push."""
+        gauges: dict[Metric, dict[tuple[str, ...], float]] = {metric: {} for metric in table.AGENT_GAUGES}
+        for one in known:
+            if one.revoked_at is not None:
+                revoked = gauges[table.AGENT_REVOKED]
+                revoked[one.vantage,] = revoked.get((one.vantage,), 0) + 1
+                continue
+            if one.last_seen_at is None:
+                continue
+            gauges[table.AGENT_LAST_SEEN][one.vantage,] = one.last_seen_at.timestamp()
+            gauges[table.AGENT_SPOOL][one.vantage,] = one.spool_rows
+            gauges[table.AGENT_DROPPED][one.vantage,] = one.dropped_count
+            if one.quiet is not None:
+                gauges[table.AGENT_QUIET][one.vantage, one.quiet] = 1
+            if one.clock_offset_seconds is not None:
+                gauges[table.AGENT_CLOCK_OFFSET][one.vantage,] = one.clock_offset_seconds
+        with self._lock:
+            self._samples |= gauges
+
+    def received(self, vantage: str, lane: str, results: Mapping[str, int], lag_seconds: float | None) -> None:
+        """Count a batch of an agent, and what became of its results; the lag is that of the newest live one."""
+        with self._lock:
+            self._add(table.AGENT_BATCHES, vantage, lane)
+            for result, count in results.items():
+                self._add(table.AGENT_RESULTS, vantage, result, by=count)
+            if lag_seconds is not None:
+                self._put(table.AGENT_LAG, lag_seconds, vantage)
+
+    def refused(self, reason: str) -> None:
+        """Count a request of an agent, or of a stranger, that was not taken."""
+        with self._lock:
+            self._add(table.AGENT_REFUSED, reason)
 
     def looked_again(self, vantage: str, look: str) -> None:
         """Count a round that comes sooner than the schedule says."""
@@ -264,6 +299,6 @@ class Exporter:
     def _put(self, metric: Metric, value: float, *labels: str) -> None:
         self._samples[metric][labels] = value
 
-    def _add(self, metric: Metric, *labels: str) -> None:
+    def _add(self, metric: Metric, *labels: str, by: int = 1) -> None:
         samples = self._samples[metric]
-        samples[labels] = samples.get(labels, 0) + 1
+        samples[labels] = samples.get(labels, 0) + by

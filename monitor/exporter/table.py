@@ -202,6 +202,60 @@ COUNTRY_SILENT: Final = Metric(
     labels=("country",),
     help="1 while no vantage of a country has a line, on several networks: perhaps a shutdown, and never a block.",
 )
+AGENT_LAST_SEEN: Final = Metric(
+    name="access_agent_last_seen_timestamp_seconds",
+    labels=("vantage",),
+    unit="seconds",
+    help="When the agent of the vantage last said that it is there; absent for one that never did or is revoked.",
+)
+AGENT_QUIET: Final = Metric(
+    name="access_agent_quiet",
+    labels=("vantage", "reason"),
+    help="1 while the agent is there and measures nothing, with the reason that it gives.",
+)
+AGENT_SPOOL: Final = Metric(
+    name="access_agent_spool_results",
+    labels=("vantage",),
+    help="Results that the agent holds and has not delivered yet, as it last said.",
+)
+AGENT_DROPPED: Final = Metric(
+    name="access_agent_dropped_results",
+    labels=("vantage",),
+    help="Results that the agent had no room for since it was enrolled, as it last said.",
+)
+AGENT_CLOCK_OFFSET: Final = Metric(
+    name="access_agent_clock_offset_seconds",
+    labels=("vantage",),
+    unit="seconds",
+    help="How far the agent's clock was behind ours, less than zero if it was ahead.",
+)
+AGENT_REVOKED: Final = Metric(
+    name="access_agent_revoked", labels=("vantage",), help="Agents of the vantage that are heard no more."
+)
+AGENT_BATCHES: Final = Metric(
+    name="access_agent_batches_total",
+    kind=Kind.COUNTER,
+    labels=("vantage", "lane"),
+    help="Batches of results that were taken, live or backfill.",
+)
+AGENT_RESULTS: Final = Metric(
+    name="access_agent_results_total",
+    kind=Kind.COUNTER,
+    labels=("vantage", "result"),
+    help="Results by what became of them: live, late (history only), duplicate, malformed, unknown_target, expired.",
+)
+AGENT_LAG: Final = Metric(
+    name="access_agent_lag_seconds",
+    labels=("vantage",),
+    unit="seconds",
+    help="How long before it was received the newest live result began.",
+)
+AGENT_REFUSED: Final = Metric(
+    name="access_agent_refused_requests_total",
+    kind=Kind.COUNTER,
+    labels=("reason",),
+    help="Requests to the ingest listener that were not taken, by what was wrong with them.",
+)
 FURTHER_LOOKS: Final = Metric(
     name="monitor_further_looks_total",
     kind=Kind.COUNTER,
@@ -334,6 +388,9 @@ VANTAGE_METRICS: Final = (
     VANTAGE_QUOTA_REMAINING,
 )
 
+# Replaced as a whole whenever the agents are read.
+AGENT_GAUGES: Final = (AGENT_LAST_SEEN, AGENT_QUIET, AGENT_SPOOL, AGENT_DROPPED, AGENT_CLOCK_OFFSET, AGENT_REVOKED)
+
 # In the order of /metrics. The first block has one group of lines for each target at each vantage.
 TARGET_METRICS: Final = (
     TARGET_ACCESSIBLE,
@@ -366,6 +423,16 @@ OTHER_METRICS: Final = (
     INCIDENT_START,
     *EVENT_METRICS,
     COUNTRY_SILENT,
+    AGENT_LAST_SEEN,
+    AGENT_QUIET,
+    AGENT_SPOOL,
+    AGENT_DROPPED,
+    AGENT_CLOCK_OFFSET,
+    AGENT_REVOKED,
+    AGENT_BATCHES,
+    AGENT_RESULTS,
+    AGENT_LAG,
+    AGENT_REFUSED,
     FURTHER_LOOKS,
     BUILD_INFO,
     RELOAD_SUCCESSFUL,

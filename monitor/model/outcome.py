@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from monitor.model.agent import Receipt
 from monitor.model.measurement import Recording
 from monitor.model.place import Place
 from monitor.model.vantage import VantageState
@@ -121,11 +122,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     look_again_seconds: float | None = None  # a further look is wanted sooner than the schedule says
     circumstances: str | None = None
     imported: Imported | None = None  # where it comes from, if it was not measured by a vantage of ours
+    receipt: Receipt | None = None  # how it was received, if an agent pushed it
 
     @property
     def measurement_id(self) -> int:
         """The measurement that the verdict is on."""
         return self.recording.measurement.id
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it came too late to speak of the present: it amends history, and nobody is told."""
+        return self.receipt is not None and self.receipt.is_late
 
 
 class Redrawn(msgspec.Struct, frozen=True, kw_only=True):

@@ -78,7 +78,7 @@ class VantageCheck(msgspec.Struct, frozen=True, kw_only=True):
     network: NetworkIdentity = NetworkIdentity()
     observations: tuple[Observation, ...] = ()
     notes: tuple[str, ...] = ()
-    reason: str | None = None  # a Reason value, where the vantage could not be used at all
+    reason: str | None = None  # a Reason value, where the vantage could not be used at all, or `silent`
 
 
 class QuotaUse(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ def printable(received: bytes | str, limit: int) -> str:
 
 
 def scrub(content: bytes, own_addresses: frozenset[str]) -> bytes:
-    """Replace every spelling of the vantage's own addresses in `content` (measurement reference: privacy)."""
+    """Replace every spelling of the vantage's own addresses and names in `content`."""
     for address in own_addresses:
         for spelling in _spellings(address):
             # A plain search first: nearly always there is nothing to replace.
@@ -61,8 +61,14 @@ def scrub_packed(message: bytes, own_addresses: frozenset[str]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _spellings(address: str) -> tuple[re.Pattern[bytes], ...]:
-    """Return patterns for the ways an address is written; each starts with a literal, which `re` searches fast."""
-    ip = ipaddress.ip_address(address)
+    """Return patterns for the ways an address is written; each starts with a literal, which `re` searches fast.
+
+    A name is written in one way.
+    """
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return (re.compile(re.escape(address.encode()), re.IGNORECASE),)
     texts = {str(ip), ip.exploded, ip.reverse_pointer}
     if isinstance(ip, ipaddress.IPv4Address):
         high, low = ip.packed[:2].hex(), ip.packed[2:].hex()

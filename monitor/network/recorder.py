@@ -21,15 +21,18 @@ class Recorder:
     `own_addresses` grows with the local addresses that sockets turn out to have; none of them is ever kept.
     """
 
-    __slots__ = ("_boottime", "_clock", "_origin", "evidence", "observations", "own_addresses")
+    __slots__ = ("_boottime", "_clock", "_origin", "_words", "evidence", "observations", "own_addresses")
 
-    def __init__(self, clock: Clock, own_addresses: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, clock: Clock, own_addresses: frozenset[str] = frozenset(), private_words: frozenset[str] = frozenset()
+    ) -> None:
         self._clock = clock
         self._origin = clock.monotonic()
         self._boottime = clock.boottime()
         self.observations: list[Observation] = []
         self.evidence: dict[str, Evidence] = {}
         self.own_addresses = own_addresses
+        self._words = private_words
 
     def elapsed(self) -> float:
         """Return seconds since the start."""
@@ -54,8 +57,8 @@ class Recorder:
         """Keep raw material once, scrubbed; return its SHA-256 in hex."""
         if self.own_addresses and kind == "dns_reply":
             content = scrub_packed(content, self.own_addresses)
-        elif self.own_addresses and kind in {"http_response", "proxy_reply"}:
-            content = scrub(content, self.own_addresses)
+        elif (self.own_addresses or self._words) and kind in {"http_response", "proxy_reply"}:
+            content = scrub(content, self.own_addresses | self._words)
         sha256 = hashlib.sha256(content).hexdigest()
         if sha256 not in self.evidence and len(self.evidence) < _EVIDENCE_LIMIT:
             self.evidence[sha256] = Evidence(sha256=sha256, kind=kind, content=content)
@@ -66,7 +69,7 @@ class Recorder:
 
     def text(self, received: bytes | str, limit: int) -> str:
         """Return received text that is safe to keep: printable, bounded, scrubbed."""
-        return scrub_text(printable(received, limit), self.own_addresses)
+        return scrub_text(printable(received, limit), self.own_addresses | self._words)
 
 
 @lru_cache(maxsize=256)

@@ -20,5 +20,8 @@ class Toolbox:
     context: RunContext
     vantage: str
     own_addresses: frozenset[str] = frozenset()
+    private_words: frozenset[str] = (
+        frozenset()
+    )  # scrubbed from text and pages alone: no answer of a resolver is touched
     nameservers: Callable[[], tuple[Endpoint, ...]] = nameservers  # of the system
     by_name: bool = False  # the network is asked for names, and looks them up itself

@@ -99,7 +99,7 @@ class _Run:
         self._network = network
         self._toolbox = toolbox
         self._streams: list[Stream] = []
-        self.recorder = Recorder(toolbox.clock, toolbox.own_addresses)
+        self.recorder = Recorder(toolbox.clock, toolbox.own_addresses, toolbox.private_words)
 
     def close(self) -> None:
         """Close every connection still open."""

@@ -11,6 +11,7 @@ import msgspec
 
 from monitor.events.annotation import Calendar
 from monitor.model.address import is_address
+from monitor.model.agent import Receipt
 from monitor.model.aggregation import OoniCount
 from monitor.model.alert import Notice
 from monitor.model.fingerprint import FingerprintSet
@@ -22,6 +23,7 @@ from monitor.model.place import Place
 from monitor.model.target import Target
 from monitor.model.vantage import NetworkIdentity, ProbeCount, VantageCheck, VantageInfo
 from monitor.model.verdict import DetectorState, Status, Transition, Verdict
+from monitor.store import fleet
 from monitor.store.event_recorder import record_calendar
 from monitor.store.outbox import post
 from monitor.store.rows import (
@@ -103,6 +105,8 @@ class Recorder:
         measurement = outcome.recording.measurement
         if not 0 < measurement.id <= MAX_ID or len(measurement.observations) > MAX_OBSERVATIONS:
             raise ValueError(f"measurement {measurement.id} is beyond the bounds of a row")
+        if outcome.receipt is not None and not self._received(outcome.receipt, measurement.id):
+            return
         target, vantage = self._named("target", measurement.target), self._named("vantage", measurement.vantage)
         network = self._network(measurement.network)
         started = milliseconds(measurement.started_at)
@@ -421,6 +425,11 @@ class Recorder:
         if row != (milliseconds(stored.started_at),):
             raise ValueError(f"another measurement has the id {stored.id}")
         return False
+
+    def _received(self, receipt: Receipt, measurement_id: int) -> bool:
+        agent = self._shared("agent", name=receipt.agent)
+        boot = self._shared("agent_boot", agent_id=agent, boot=receipt.boot)
+        return fleet.received(self._db, boot, receipt, measurement_id)
 
     def _observations(self, measurement_id: int, rows: Sequence[ObservationRow], facts_ids: Sequence[int]) -> None:
         observations = []

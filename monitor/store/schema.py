@@ -169,6 +169,12 @@ def m0080_services(database: Any) -> None:
     _run(database, _SERVICES)
 
 
+@MIGRATIONS()
+def m0100_fleet(database: Any) -> None:
+    """Create agents that push, how they are enrolled, what each is to measure, and which results were taken."""
+    _run(database, _FLEET)
+
+
 _RECORD: Final = """
 CREATE TABLE platform (
     id INTEGER PRIMARY KEY,
@@ -845,5 +851,64 @@ CREATE TABLE probe_count (
     asn INTEGER NOT NULL,
     probes INTEGER NOT NULL,
     PRIMARY KEY (vantage_id, at, country, asn)
+) STRICT, WITHOUT ROWID;
+"""
+
+_FLEET: Final = """
+-- secrets are stored as SHA-256; a token is good for one agent
+CREATE TABLE agent_token (
+    id TEXT PRIMARY KEY,
+    digest BLOB NOT NULL,
+    vantage TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used_at INTEGER
+) STRICT;
+CREATE TABLE agent (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    vantage TEXT NOT NULL,
+    token_id TEXT NOT NULL REFERENCES agent_token(id),
+    public_key BLOB NOT NULL,
+    enrolled_at INTEGER NOT NULL,
+    consent_version INTEGER NOT NULL,
+    consent_at INTEGER,
+    revoked_at INTEGER,
+    revoked_why TEXT,
+    last_seen_at INTEGER,
+    software TEXT NOT NULL,
+    features TEXT NOT NULL DEFAULT '[]',
+    config_version INTEGER NOT NULL DEFAULT 0,
+    quiet TEXT,
+    spool_rows INTEGER NOT NULL DEFAULT 0,
+    spool_bytes INTEGER NOT NULL DEFAULT 0,
+    dropped_count INTEGER NOT NULL DEFAULT 0,
+    vetoed TEXT NOT NULL DEFAULT '[]',
+    clock_offset_milliseconds INTEGER
+) STRICT;
+CREATE INDEX agent_vantage ON agent (vantage) WHERE revoked_at IS NULL;
+-- the version of what a vantage is to measure; it only rises
+CREATE TABLE agent_instructions (
+    vantage TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    since INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE agent_boot (
+    id INTEGER PRIMARY KEY,
+    agent_id INTEGER NOT NULL REFERENCES agent(id),
+    boot TEXT NOT NULL,
+    UNIQUE (agent_id, boot)
+) STRICT;
+-- which results were taken: (agent, boot, sequence) names one for ever, and none is taken twice
+CREATE TABLE agent_result (
+    boot_id INTEGER NOT NULL REFERENCES agent_boot(id),
+    sequence INTEGER NOT NULL,
+    measurement_id INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    told_at INTEGER NOT NULL,
+    clock TEXT,
+    is_late INTEGER NOT NULL,
+    PRIMARY KEY (boot_id, sequence)
 ) STRICT, WITHOUT ROWID;
 """

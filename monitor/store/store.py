@@ -22,6 +22,7 @@ import msgspec
 
 from monitor.config.schema import Retention
 from monitor.events.annotation import Calendar
+from monitor.model.agent import Agent, Token
 from monitor.model.aggregation import OoniCount
 from monitor.model.alert import Attempt, Mute, Notice, Shift
 from monitor.model.fingerprint import FingerprintSet
@@ -31,7 +32,7 @@ from monitor.model.seams import Clock
 from monitor.model.target import Target
 from monitor.model.vantage import ProbeCount, VantageCheck, VantageInfo
 from monitor.model.verdict import Status
-from monitor.store import outbox
+from monitor.store import fleet, outbox
 from monitor.store.connection import connect_writer, trouble
 from monitor.store.recorder import Recorder
 from monitor.store.schema import prepare
@@ -207,6 +208,30 @@ class Store:
     def unmute(self, mute_id: int, at: datetime) -> "Future[bool]":
         """Queue that a mute ends before its time."""
         return self._outbox(lambda db: outbox.unmute(db, mute_id, at))
+
+    def invite(self, token: Token) -> "Future[bool]":
+        """Queue a token with which an agent may enrol."""
+        return self._outbox(lambda db: fleet.invite(db, token))
+
+    def enrol(self, agent: Agent) -> "Future[bool]":
+        """Queue an agent in the place of the one before; False if its token was used meanwhile."""
+        return self._outbox(lambda db: fleet.enrol(db, agent))
+
+    def revoke(self, agent_id: str, at: datetime, why: str) -> "Future[bool]":
+        """Queue that an agent is heard no more."""
+        return self._outbox(lambda db: fleet.revoke(db, agent_id, at, why))
+
+    def record_agent(self, agent: Agent) -> "Future[bool]":
+        """Queue what an agent said of itself last."""
+        return self._outbox(lambda db: fleet.seen(db, agent))
+
+    def instruct(self, vantage: str, version: int, digest: str, at: datetime) -> "Future[bool]":
+        """Queue the version that a vantage's instructions have now."""
+        return self._outbox(lambda db: fleet.instruct(db, vantage, version, digest, at))
+
+    def settled(self) -> "Future[bool]":
+        """Queue nothing: the future tells when all that was queued before is durable."""
+        return self._outbox(lambda _: None)
 
     def _outbox(self, write: Callable[[sqlite3.Connection], None]) -> "Future[bool]":
         return self._queue(lambda recorder: recorder.outbox(write), is_run=False)

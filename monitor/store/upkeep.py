@@ -11,9 +11,12 @@ from datetime import datetime
 from typing import Final
 
 from monitor.config.schema import Retention
+from monitor.store.fleet import forget_received
 from monitor.store.recorder import DAY_MILLISECONDS, HOUR_MILLISECONDS
 from monitor.store.rows import IMPORTED_KIND, milliseconds
 
+# Longer than results may be old when they are received (monitor/daemon/batch.py): none can be taken twice.
+RECEIPT_DAYS: Final = 30
 _SLICE_ROWS: Final = 200
 _SLICE_HOURS: Final = 50
 # Empty hours are filled in so far back at most: a tool that slept for years need not list them all.
@@ -65,6 +68,7 @@ def upkeep(db: sqlite3.Connection, now: datetime, retention: Retention) -> Itera
     yield from _count_hours(db, at, measurements_before)
     yield from _expire_evidence(db, at - int(retention.evidence * 1000))
     yield from _expire_measurements(db, measurements_before)
+    yield from _forget_received(db, at - RECEIPT_DAYS * DAY_MILLISECONDS)
     yield from _sweep(db, at, measurements_before, at - int(retention.rollups * 1000))
 
 
@@ -149,6 +153,13 @@ def _expire_evidence(db: sqlite3.Connection, before: int) -> Iterator[None]:
         )
         position = (found[-1][1], found[-1][0])
         yield
+
+
+def _forget_received(db: sqlite3.Connection, before: int) -> Iterator[None]:
+    """Let go of the names of results that no spool can hold any more."""
+    for (boot,) in db.execute("SELECT id FROM agent_boot").fetchall():
+        while forget_received(db, boot, before, _SLICE_ROWS):
+            yield
 
 
 def _sweep(db: sqlite3.Connection, at: int, measurements_before: int, rollups_before: int) -> Iterator[None]:

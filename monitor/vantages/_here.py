@@ -51,6 +51,7 @@ class HereVantage:
             vantage=name,
             nameservers=servers,
             by_name=by_name,
+            private_words=parts.private_words,
         )
         sanity = parts.sanity
         # Asked by name, a proxy is checked by name: what it does with questions and addresses is not what is measured.

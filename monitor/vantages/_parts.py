@@ -26,3 +26,5 @@ class Parts:
     geo_database: Path | None
     is_guarded: bool = False  # refuse addresses that are not public, whoever asks
     ledger: Ledger | None = None  # None: what is spent of a service's quota is forgotten with the process
+    ports: frozenset[int] | None = None  # of a guarded one: refuse any other; None: any
+    private_words: frozenset[str] = frozenset()  # names and addresses that give the host away, never kept

@@ -1,4 +1,7 @@
-"""A remote `monitor agent serve`, asked over TLS with a pinned certificate: how a control elsewhere is had."""
+"""A vantage elsewhere: `monitor agent serve`, asked over TLS with a pinned certificate, or `monitor agent run`.
+
+The first is how a control is had. The second measures on its own and pushes what it saw; here it is but a name.
+"""
 
 import asyncio
 import hmac
@@ -25,21 +28,45 @@ MAX_ANSWER_BYTES = 8 * 1024 * 1024
 ANSWER_SECONDS = 60.0
 
 
-def build(name: str, config: VantageConfig, parts: Parts) -> "AgentVantage":
+def build(name: str, config: VantageConfig, parts: Parts) -> "AgentVantage | PushingVantage":
     """Build the vantage; the network is not touched until the first measurement."""
     if not isinstance(config, AgentOptions):
         raise TypeError(type(config))
-    return AgentVantage(name, config, parts)
+    info = VantageInfo(name=name, kind=config.kind, role=config.role, country=config.country, claimed_asn=config.asn)
+    if config.url is None or config.token is None:
+        return PushingVantage(info)
+    return AgentVantage(info, config, config.url, config.token.get_secret_value(), parts)
+
+
+class PushingVantage:
+    """Satisfies `Vantage` in name: whoever asks it is told that it cannot be asked."""
+
+    def __init__(self, info: VantageInfo) -> None:
+        self.info = info
+
+    async def measure(self, _: Request) -> Recording:
+        """Raise VantageError."""
+        raise self._refusal()
+
+    async def check(self) -> VantageCheck:
+        """Raise VantageError."""
+        raise self._refusal()
+
+    async def close(self) -> None:
+        """Hold nothing to let go of."""
+
+    def _refusal(self) -> VantageError:
+        return VantageError(f"agent {self.info.name}: measures on its own, and cannot be asked", "vantage_unready")
 
 
 class AgentVantage:
     """Satisfies `Vantage`. An agent that cannot be used raises VantageError and says nothing about a target."""
 
-    def __init__(self, name: str, options: AgentOptions, parts: Parts) -> None:
-        self.info = VantageInfo(
-            name=name, kind=options.kind, role=options.role, country=options.country, claimed_asn=options.asn
-        )
+    def __init__(self, info: VantageInfo, options: AgentOptions, url: str, token: str, parts: Parts) -> None:
+        self.info = info
         self._options = options
+        self._url = url
+        self._token = token
         self._new_id = parts.ids.new
         self._clock = parts.clock
         self._client: httpx.AsyncClient | None = None
@@ -60,7 +87,7 @@ class AgentVantage:
             target=request.target.name,
             url=request.target.url,
         )
-        return Recording(measurement=measurement, evidence=_genuine(recording.evidence))
+        return Recording(measurement=measurement, evidence=genuine(recording.evidence))
 
     async def check(self) -> VantageCheck:
         """Have the agent run its own sanity checks."""
@@ -110,13 +137,11 @@ class AgentVantage:
         async with self._connecting:
             if self._client is None:
                 context: ssl.SSLContext | bool = False
-                if urlsplit(self._options.url).scheme == "https":
-                    context = await asyncio.to_thread(
-                        pinned_context, self._options.url, self._options.fingerprint or ""
-                    )
+                if urlsplit(self._url).scheme == "https":
+                    context = await asyncio.to_thread(pinned_context, self._url, self._options.fingerprint or "")
                 self._client = httpx.AsyncClient(
-                    base_url=self._options.url,
-                    headers={"Authorization": f"Bearer {self._options.token.get_secret_value()}"},
+                    base_url=self._url,
+                    headers={"Authorization": f"Bearer {self._token}"},
                     verify=context,
                     timeout=httpx.Timeout(ANSWER_SECONDS, connect=10.0),
                     trust_env=False,
@@ -148,6 +173,6 @@ def pinned_context(url: str, fingerprint: str) -> ssl.SSLContext:
     return pinned
 
 
-def _genuine(evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
-    """Keep what really has the digest it is filed under."""
+def genuine(evidence: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
+    """Return what really has the digest that it is filed under."""
     return tuple(one for one in evidence if sha256(one.content).hexdigest() == one.sha256)

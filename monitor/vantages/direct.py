@@ -23,7 +23,7 @@ class DirectVantage(HereVantage):
         self._namespace = NetworkNamespace(options.netns) if options.netns else None
         servers = self._namespace.nameservers if self._namespace else nameservers
         local = LocalNetwork(options.source_address, options.interface, self._namespace)
-        guarded = GuardedNetwork(local, parts.allowed_bogons, [address for address, _ in servers()])
+        guarded = GuardedNetwork(local, parts.allowed_bogons, [address for address, _ in servers()], parts.ports)
         super().__init__(name, options, parts, guarded if parts.is_guarded else local, servers=servers)
 
     async def close(self) -> None:

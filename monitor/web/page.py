@@ -94,6 +94,7 @@ def render(
             signs=_SIGNS,
             style=_style(),
             sick=[one for one in status.vantages if one.state not in {None, VantageState.ONLINE}],
+            agents={one.vantage: one for one in status.agents},
             network=network_text,
             places=places_text,
             events=latest_events(calendar, names, _countries(status), status.now),

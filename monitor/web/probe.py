@@ -128,6 +128,8 @@ def _as_module_wants(target: Target, module: str) -> Target:
 
 def _wanted_vantage(services: Services, request: Request) -> str | None:
     vantage = _first(request, "vantage")
+    if not services.vantages:
+        raise RefusedError("No vantage can be asked: all of them measure by themselves")
     if vantage and vantage not in services.vantages:
         raise RefusedError(f"Unknown vantage; known: {', '.join(sorted(services.vantages))}")
     return vantage or None

@@ -63,6 +63,20 @@ class VantageHealth(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None  # why it cannot be used at all, as in verdicts
 
 
+class AgentHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent that pushes, by what it last said of itself."""
+
+    vantage: str
+    enrolled_at: datetime  # UTC
+    last_seen_at: datetime | None  # UTC
+    software: str
+    quiet: str | None  # why it measures nothing
+    spool_rows: int  # results that wait at it
+    dropped_count: int  # results that it had no room for
+    vetoed: tuple[str, ...]  # targets that its owner does not measure
+    clock_offset_seconds: float | None  # our clock minus its own
+
+
 class DaemonStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon and what it works with. `has_control_vantage` decides what an address block can be told from."""
 
@@ -78,6 +92,7 @@ class DaemonStatus(msgspec.Struct, frozen=True, kw_only=True):
     vantages: tuple[VantageHealth, ...]
     open_incidents: tuple[Incident, ...]
     silences: tuple[Silence, ...] = ()  # countries of which no vantage has a line: perhaps a shutdown
+    agents: tuple[AgentHealth, ...] = ()  # that push, and are heard
     store: StoreHealth
 
 

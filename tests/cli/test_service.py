@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from monitor.cli.service import command, obstacle
+from monitor.cli._host import obstacle
+from monitor.cli.service import command
 from monitor.config.load import load
 from monitor.daemon.unit import CONFIGURATION_PATH, DATABASE_PATH, UNIT, UNIT_PATH, USER_PATH
 

@@ -98,6 +98,15 @@ def target(keys: str) -> str:
     return f"{VANTAGES}platforms:\n  x:\n    targets:\n      x-home:\n        url: https://x.com/\n        {keys}\n"
 
 
+INGEST = "ingest: {listen: '127.0.0.1:0', urls: 'http://127.0.0.1:9818'}\n"
+
+
+def pushing(keys: str = "{}", ingest: str = "") -> str:
+    """Return a configuration with an agent that pushes."""
+    there = "{kind: agent, " + keys.strip("{}") + "}"
+    return f"{PLATFORMS}vantages:\n  here: {{kind: direct}}\n  there: {there}\n{ingest}"
+
+
 def agent(keys: str) -> str:
     return f"{PLATFORMS}vantages:\n  here: {{kind: direct}}\n  there:\n    kind: agent\n    role: control\n    {keys}\n"
 
@@ -197,6 +206,16 @@ FINGERPRINT = "ab" * 32
         (agent("token: ${T}\n    url: https://a.example/\n    fingerprint: abcd"), "must be the SHA-256"),
         (agent("url: http://127.0.0.1:1/\n    token_file: nowhere"), "the file cannot be used: no such file"),
         (agent("url: http://127.0.0.1:1/\n    token_file: a\n    token: ${T}"), "give either token_file or token"),
+        (pushing(), ":4: vantages.there: an agent without url pushes its results, and there is no ingest section"),
+        (pushing("{role: control}", INGEST), ":4: vantages.there.role: an agent without url cannot be asked"),
+        (pushing("{token: '${T}'}", INGEST), ":4: vantages.there.token: belongs to an agent that is asked"),
+        (pushing() + "ingest: {listen: '0.0.0.0:9818'}\n", ":5: ingest.urls: missing"),
+        (pushing() + "ingest: {listen: '1.2.3.4:1', urls: 'https://a.test', tls: false}\n", ":5: ingest.listen: tls"),
+        (pushing() + "ingest: {listen: '127.0.0.1:1', urls: 'http://a.example'}\n", ":5: ingest.urls.0: plain http"),
+        (pushing() + "ingest: {listen: '[::1]:1', urls: 'https://a.example/x'}\n", "ingest.urls.0: must be an origin"),
+        (pushing() + "ingest: {listen: '[::1]:1', urls: [], lease: 1s}\n", "ingest.lease: must be greater than"),
+        (pushing(ingest="ingest: {listen: '[::1]:1', urls: 'https://a.example', key_file: probes.yaml}\n"),
+         ":5: ingest: certificate_file and key_file go together"),
         (target("vantages: [there]") + "  y: {targets: {}}\n", ":8: platforms.y.targets: must hold at least"),
         (SOUND + "server: {token: '${}'}\n", ":7: server.token: environment variable '' is not set"),
     ],
@@ -204,6 +223,15 @@ FINGERPRINT = "ab" * 32
 def test_bad_file_is_refused_with_line_and_key(tmp_path: Path, text: str, expected: str) -> None:
     found = problems(tmp_path, text, {"T": "a-token"})
     assert any(expected in line for line in found), found
+
+
+def test_agent_that_pushes_needs_nothing_but_somebody_who_hears_it(tmp_path: Path) -> None:
+    config = loaded(tmp_path, pushing("{country: PK}", INGEST))
+    there = config.vantages["there"]
+    assert isinstance(there, AgentOptions)
+    assert there.is_pushing
+    assert config.ingest is not None
+    assert config.ingest.urls == ("http://127.0.0.1:9818",)
 
 
 def test_control_vantage_cannot_be_named_by_a_target(tmp_path: Path) -> None:
@@ -320,6 +348,7 @@ def test_agent_has_its_token_from_a_file_beside_the_configuration(tmp_path: Path
     config = loaded(tmp_path, agent(f"url: https://a.example:9443\n    token_file: token\n    fingerprint: '{colons}'"))
     there = config.vantages["there"]
     assert isinstance(there, AgentOptions)
+    assert there.token is not None
     assert there.token.get_secret_value() == "hunter2-hunter2"
     assert there.fingerprint == FINGERPRINT
 

@@ -99,6 +99,8 @@ def test_documented_default_is_the_true_one(key: str, default: str) -> None:
         "vantages": {"here": {"kind": "agent" if key in AGENT_KEYS else "direct", **AGENT_KEYS.get(key, {})}},
         "platforms": {"x": {"targets": {"x-home": {"url": "https://x.com/"}}}},
     }
+    if key.startswith("ingest."):
+        document["ingest"] = {"listen": "127.0.0.1:1", "urls": "https://monitor.test"}
     plain = Configuration.model_validate(document)
     names = ["here"] if key.startswith("vantages") else ["x", "x-home"]
     path = [names.pop(0) if part == ANY else part for part in key.split(".")]

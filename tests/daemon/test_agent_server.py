@@ -89,7 +89,9 @@ def vantage(url: str, fingerprint: str, token: str = TOKEN, clock: Clock | None 
         sanity=SanityConfig(enabled=False), limits=Limits(), allowed_bogons=(), cleartext_user_agent="",
         geo_database=None,
     )  # fmt: skip
-    return build("elsewhere", options, parts)
+    built = build("elsewhere", options, parts)
+    assert isinstance(built, AgentVantage)
+    return built
 
 
 def asked(vantage: AgentVantage, request: Request) -> Recording:

@@ -17,6 +17,7 @@ from monitor.events.record import Platform as EventPlatform
 from monitor.exporter import table
 from monitor.exporter.exporter import Exporter
 from monitor.exporter.exposition import Format, document, format_for
+from monitor.model.agent import Agent
 from monitor.model.alert import Attempt, DeliveryState, Result
 from monitor.model.observation import Purpose, QuicObservation, ThroughputObservation
 from monitor.model.outcome import Incident, Silence
@@ -69,6 +70,12 @@ def an_exporter() -> Exporter:
     return Exporter(version="0.1.0", rules_version=1)
 
 
+AGENT = Agent(
+    id="a", vantage=LAHORE.name, token_id=LAHORE.name, public_key=bytes(32), enrolled_at=NOW, consent_version=1,
+    last_seen_at=NOW, quiet="paused", spool_rows=7, dropped_count=2, clock_offset_seconds=-0.5,
+)  # fmt: skip
+
+
 def a_full_exporter() -> Exporter:
     """Return an exporter that has something to say about every metric."""
     exporter = an_exporter()
@@ -96,6 +103,9 @@ def a_full_exporter() -> Exporter:
     exporter.attempted("desk", ATTEMPT)
     exporter.outbox([Backlog(channel="desk", pending=2, oldest_at=NOW, dead=1)], NOW)
     exporter.changed(TRANSITION)
+    exporter.agents([AGENT, msgspec.structs.replace(AGENT, id="b", revoked_at=NOW)])
+    exporter.received(LAHORE.name, "live", {"live": 3, "duplicate": 1}, 4.5)
+    exporter.refused("signature")
     exporter.roll_up(NOW)
     return exporter
 

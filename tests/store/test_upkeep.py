@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as _replace
 
 from monitor.config.schema import Retention
+from monitor.model.agent import Agent, Receipt, Token
 from monitor.model.target import Target
 from monitor.model.vantage import VantageInfo
 from monitor.model.verdict import SeriesState, Status, Transition, Verdict
@@ -317,3 +318,28 @@ def _turn(db: sqlite3.Connection, at: datetime) -> None:
 def _at(run: Any, measurement_id: int, at: datetime) -> Any:
     measurement = _replace(run.recording.measurement, id=measurement_id, started_at=at)
     return _replace(run, recording=_replace(run.recording, measurement=measurement))
+
+
+def test_names_of_results_outlive_every_spool_and_then_go(store: Store, path: Path) -> None:
+    agent = Agent(id="a", vantage="lahore", token_id="", public_key=bytes(32), enrolled_at=NOW, consent_version=1)
+    store.invite(Token(id="", digest=bytes(32), vantage="lahore", created_at=NOW, expires_at=NOW))
+    assert store.enrol(agent).result(30)
+    for number, at in enumerate((NOW - 31 * DAY, NOW - 29 * DAY, NOW), 1):
+        receipt = Receipt(agent="a", boot="b", sequence=number, received_at=at, told_at=at)
+        put(store, _replace(outcome(number, at, verdict=ACCESSIBLE), receipt=receipt))
+    assert store.maintain(NOW, RETENTION).result(30)
+    assert rows(path, "SELECT sequence FROM agent_result ORDER BY sequence") == [(2,), (3,)]
+    # The measurement itself has its own time.
+    assert rows(path, "SELECT count(*) FROM measurement") == [(3,)]
+
+
+def test_a_result_under_a_name_that_is_taken_is_not_written(store: Store, path: Path) -> None:
+    agent = Agent(id="a", vantage="lahore", token_id="", public_key=bytes(32), enrolled_at=NOW, consent_version=1)
+    store.invite(Token(id="", digest=bytes(32), vantage="lahore", created_at=NOW, expires_at=NOW))
+    assert store.enrol(agent).result(30)
+    receipt = Receipt(agent="a", boot="b", sequence=1, received_at=NOW, told_at=NOW)
+    put(store, *(_replace(outcome(number, NOW, verdict=ACCESSIBLE), receipt=receipt) for number in (1, 2)))
+    assert rows(path, "SELECT id FROM measurement") == [(1,)]
+    # A token that is used up enrols nobody.
+    assert not store.enrol(_replace(agent, id="c")).result(30)
+    assert rows(path, "SELECT name FROM agent") == [("a",)]
