@@ -44,7 +44,8 @@ log = logging.getLogger("monitor.ingest")
 KEY_ID: Final = "centre"
 CLOCK_SECONDS: Final = 300.0  # a signature is good for so long, before and after it was made
 MAX_SMALL_BYTES: Final = 256 * 1024
-BATCHES: Final = 48  # at the same time, from head to answer; more would wait until their agents give up
+BATCHES: Final = 8  # unpacked at the same time; the others wait for their turn, but not until their agents give up
+TURN_SECONDS: Final = 10.0
 LARGE_BODIES: Final = 16
 UNPACKED_BODIES: Final = 2
 SMALL_SECONDS: Final = 10.0
@@ -176,15 +177,19 @@ class Ingest:
         return await self._fleet.control(heard.agent, _read_question(heard.body))
 
     async def _batch(self, request: HttpRequest) -> msgspec.Struct:
-        if self._batches.locked():
-            raise RefusedError(503, "busy", BUSY_BACKOFF_SECONDS)
-        async with self._batches:
-            heard = await self._heard(request, MAX_BYTES)
+        heard = await self._heard(request, MAX_BYTES)
+        try:
+            await asyncio.wait_for(self._batches.acquire(), TURN_SECONDS)
+        except TimeoutError:
+            raise RefusedError(503, "busy", BUSY_BACKOFF_SECONDS) from None
+        try:
             async with self._unpacking:
                 batch = await asyncio.to_thread(read_batch, heard.body)
             if batch.head.agent_id != heard.agent.id:
                 raise RefusedError(400, "malformed")
             return await self._fleet.take(heard.agent, batch, heard.at)
+        finally:
+            self._batches.release()
 
     async def _enrol(self, request: HttpRequest) -> msgspec.Struct:
         if not self._enrolments.take():
