@@ -170,7 +170,7 @@ class RouteConfig(Section):
     countries: Annotated[tuple[CountryCode, ...], OneOrMany] = ()
     vantages: Names = ()
     status: Annotated[tuple[Status, ...], OneOrMany] = ()
-    confidence: Confidence | None = None  # confirmed: nothing that is only likely
+    confidence: Confidence | None = None  # confirmed: nothing as long as it is only likely
     severity: Severity = Severity.INFO  # this or graver
     kinds: Annotated[tuple[AlertKind, ...], OneOrMany] = ()  # all but found, join and reminder by default
     quorum: Literal["any", "majority", "all"] | Annotated[Whole, Field(ge=1, le=100)] = "any"

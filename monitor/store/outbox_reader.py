@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from monitor.detect.nearby import DatedEvent
-from monitor.model.alert import CLOSING, OPENING, Alert, AlertKind, Delivery, DeliveryState, Mute, Result
+from monitor.model.alert import BEGINNING, CLOSING, OPENING, Alert, AlertKind, Delivery, DeliveryState, Mute, Result
 from monitor.store.rows import instant, milliseconds, optional_instant
 
 Ask = Callable[..., Sequence[Any]]
@@ -86,7 +86,7 @@ def standing(ask: Ask, channel: str) -> list[Alert]:
         "AND d.state = 'delivered' AND a.kind IN (SELECT value FROM json_each(?2)) AND NOT EXISTS (SELECT 1 "
         "FROM alert c WHERE c.subject = a.subject AND c.id > a.id AND c.kind IN (SELECT value FROM json_each(?3)))) "
         "GROUP BY b.subject)",
-        (channel, _names(OPENING | {AlertKind.SPREAD, AlertKind.QUORUM}), _names(CLOSING | {AlertKind.RETRACTION})),
+        (channel, _names(OPENING | BEGINNING), _names(CLOSING | {AlertKind.RETRACTION})),
     )
     return [msgspec.json.decode(row[0], type=Alert) for row in rows]
 

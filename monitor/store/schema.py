@@ -163,6 +163,12 @@ def m0060_outbox(database: Any) -> None:
     _run(database, _OUTBOX)
 
 
+@MIGRATIONS()
+def m0090_confirmed_incidents(database: Any) -> None:
+    """Say when an incident was confirmed, if it was."""
+    _run(database, _CONFIRMED_INCIDENTS)
+
+
 _RECORD: Final = """
 CREATE TABLE platform (
     id INTEGER PRIMARY KEY,
@@ -807,6 +813,15 @@ SELECT m.mark AS id, m.kind, nullif(m.country, '') AS country, nullif(m.platform
     m.starts_at / 1000 AS time, m.ends_at / 1000 AS time_end, m.title, m.text, m.tags
 FROM event_mark m JOIN event e ON e.id = m.event_id
 WHERE e.removed_at IS NULL;
+"""
+
+_CONFIRMED_INCIDENTS: Final = """
+-- when an artefact first settled it; null: all of it is only likely
+ALTER TABLE incident ADD COLUMN confirmed_at INTEGER;
+UPDATE incident SET confirmed_at = (
+    SELECT min(u.at) FROM incident_update u JOIN verdict_detail v ON v.measurement_id = u.measurement_id
+    WHERE u.incident_id = incident.id AND v.confidence = 'confirmed'
+);
 """
 
 _SERVED_FROM: Final = """
