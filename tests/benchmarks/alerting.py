@@ -10,13 +10,14 @@ import math
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
+from monitor.config.schema import FollowUpConfig, Timeouts
 from monitor.lab import Cut, Lab
 from tests.alerts.receivers import receiver
 from tests.benchmarks.__main__ import machine
@@ -25,6 +26,10 @@ from tests.scenarios.running import control_agent
 
 NAME = "switched.lab.test"
 CUTS = {"reset": Cut.RESET, "drop": Cut.DROP}
+SHIPPED: dict[str, dict[str, object]] = {
+    "defaults": {"timeouts": Timeouts().model_dump(exclude={"quic"})},
+    "follow_ups": {"retry_wait": FollowUpConfig().retry_wait},
+}
 ROUNDS_TO_KNOW = 3
 START_EVERY_SECONDS = 5.0  # a daemon's start is the only work here, and must not disturb what is measured
 
@@ -36,13 +41,16 @@ def main() -> None:
     arguments.add_argument("--side-by-side", type=int, default=20, help="daemons; they share the repetitions")
     arguments.add_argument("--interval", type=float, default=60.0, help="seconds from round to round")
     arguments.add_argument("--cut", choices=sorted(CUTS), default="reset")
+    arguments.add_argument("--shipped", action="store_true", help="deadlines and retries as shipped, not short ones")
     options = arguments.parse_args()
     lanes = min(options.side_by_side, options.repetitions)
     shares = [options.repetitions // lanes + (number < options.repetitions % lanes) for number in range(lanes)]
 
+    deadlines = SHIPPED if options.shipped else short(options.interval)
+
     def lane(number: int) -> list[float]:
         time.sleep(number * START_EVERY_SECONDS)
-        return list(delays(CUTS[options.cut], options.interval, shares[number]))
+        return list(delays(CUTS[options.cut], options.interval, shares[number], deadlines))
 
     with ThreadPoolExecutor(lanes) as pool:
         done = [pool.submit(lane, number) for number in range(lanes)]
@@ -61,7 +69,15 @@ def main() -> None:
         raise SystemExit(f"{len(failed)} daemons failed; the first: {failed[0].exception()}")
 
 
-def delays(cut: Cut, interval_seconds: float, repetitions: int) -> Iterator[float]:
+def short(interval_seconds: float) -> dict[str, dict[str, object]]:
+    """Return deadlines for a line without delay, so that rounds may follow each other quickly."""
+    steps = dict.fromkeys(("dns", "tcp", "tls", "http"), min(4.0, interval_seconds / 2))
+    return {"defaults": {"timeouts": {"total": min(15.0, interval_seconds)} | steps}}
+
+
+def delays(
+    cut: Cut, interval_seconds: float, repetitions: int, deadlines: Mapping[str, dict[str, object]]
+) -> Iterator[float]:
     """Yield the seconds from rule to message of one daemon, repetition by repetition."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -77,11 +93,9 @@ def delays(cut: Cut, interval_seconds: float, repetitions: int) -> Iterator[floa
         }
         # Clearing is made quick, so that the next repetition can begin; it plays no part in the delay.
         detection = {"clearing_interval": 1, "budget": 200}
-        steps = dict.fromkeys(("dns", "tcp", "tls", "http"), min(4.0, interval_seconds / 2))
         config = configuration(
             lab, folder, {"switched": lab.url(NAME)}, control=control, interval_seconds=interval_seconds,
-            alerts=alerts, detection=detection,
-            defaults={"timeouts": {"total": min(15.0, interval_seconds)} | steps},
+            alerts=alerts, detection=detection, **deadlines,
         )  # fmt: skip
         daemon = Daemon(config)
         stack.enter_context(daemon.running())
