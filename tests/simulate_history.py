@@ -28,7 +28,7 @@ from monitor.config.schema import Retention
 from monitor.daemon.dating import Dater
 from monitor.daemon.memory import Memory, country_of
 from monitor.detect.cusum import changed_layer, is_failing, step
-from monitor.detect.incidents import Setting, apply, moved_layer
+from monitor.detect.incidents import Setting, apply, failed_again
 from monitor.detect.reprobe import REPROBES, next_look
 from monitor.events.load import load_events
 from monitor.model.aggregation import OoniCount
@@ -273,8 +273,10 @@ class History:
         applied = None
         if transition is not None:
             applied = apply(known, transition, verdict, setting, taken=self.memory.incident_ids)
-        elif known is not None and changed_layer(before, after):
-            applied = moved_layer(known, Member(*series, line.network.asn or 0), verdict, setting, moment)
+        elif known is not None:
+            member = Member(*series, line.network.asn or 0)
+            is_other_layer = changed_layer(before, after)
+            applied = failed_again(known, member, verdict, setting, moment, is_other_layer=is_other_layer)
         state = VantageState.OFFLINE if case == OFFLINE else VantageState.ONLINE
         outcome = Outcome(
             recording=Recording(measurement=measurement),

@@ -136,7 +136,7 @@ def background(
         now=now,
         details=found,
         verdicts=reader.conclusions(sorted(measured)),
-        event_sentences=event_sentences(reader, alerts, found),
+        event_sentences=event_sentences(reader, alerts, found, now),
         zones=country_zones(),
         countries=country_names(),
         link=link,
@@ -145,7 +145,7 @@ def background(
 
 
 def event_sentences(
-    reader: Reader, alerts: Iterable[Alert], known: Mapping[str, IncidentDetail]
+    reader: Reader, alerts: Iterable[Alert], known: Mapping[str, IncidentDetail], now: datetime
 ) -> dict[str, tuple[str, ...]]:
     """Return which regulatory events lie next to what alerts tell of, in words."""
     said = {}
@@ -158,7 +158,8 @@ def event_sentences(
             continue
         platform, country = alert.incident.platform, alert.incident.country
         near = outbox_reader.events_near(reader.ask, platform, country, earliest=earliest, latest=latest, window=WINDOW)
-        said[alert.subject] = sentences(earliest, latest, near)
+        often = outbox_reader.changes_a_year(reader.ask, platform, country, now)
+        said[alert.subject] = sentences(earliest, latest, near, changes_a_year=often)
     return said
 
 

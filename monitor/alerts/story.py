@@ -193,6 +193,9 @@ def _where(
         if update.member and update.member.asn == network.asn and update.mechanisms:
             mechanisms = update.mechanisms
             verdict = verdicts.get(update.measurement_id or 0)
+            # What an artefact settled stays settled, whatever a later entry rests on.
+            if confidence == Confidence.CONFIRMED:
+                continue
             if verdict is not None:
                 confidence = verdict.confidence or ""
             elif update is alert.update:

@@ -108,7 +108,7 @@ def clean_line(text: str) -> str:
 def _leading(stories: Sequence[Story]) -> Story:
     """Return the story that stands for several of one subject: the last, but what began is told as a beginning."""
     last, first = stories[-1], stories[0]
-    is_new = first.kind in {"start", "found"} and last.kind in {"join", "spread", "quorum", "mechanism"}
+    is_new = first.kind in {"start", "found"} and last.kind in {"join", "spread", "quorum", "confirmed", "mechanism"}
     if not is_new:
         return last
     return replace(last, kind=first.kind)

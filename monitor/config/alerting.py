@@ -170,7 +170,7 @@ class RouteConfig(Section):
     countries: Annotated[tuple[CountryCode, ...], OneOrMany] = ()
     vantages: Names = ()
     status: Annotated[tuple[Status, ...], OneOrMany] = ()
-    confidence: Confidence | None = None  # confirmed: nothing that is only likely
+    confidence: Confidence | None = None  # confirmed: nothing as long as it is only likely
     severity: Severity = Severity.INFO  # this or graver
     kinds: Annotated[tuple[AlertKind, ...], OneOrMany] = ()  # all but found, join and reminder by default
     quorum: Literal["any", "majority", "all"] | Annotated[Whole, Field(ge=1, le=100)] = "any"
@@ -226,7 +226,7 @@ class Conditions(Section):
 
     vantage: Deadline = 300.0  # out of order
     down: Deadline = 300.0  # a platform fails from the control too
-    stopped: Annotated[Deadline, Field(ge=60)] = 900.0  # nothing measured; at least three intervals
+    stopped: Deadline = 900.0  # nothing measured; at least three intervals
     storage: Deadline = 60.0  # the database cannot be written
     certificate: Deadline = 14 * 86_400.0  # that long before one ends
     deadlines: Annotated[tuple[Deadline, ...], OneOrMany] = (7 * 86_400.0, 86_400.0)  # before a regulatory deadline

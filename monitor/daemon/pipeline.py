@@ -29,7 +29,7 @@ from monitor.config.schema import CONTROL_SITES_PLATFORM
 from monitor.daemon.memory import Memory, Series, country_of
 from monitor.daemon.sanity_book import SanityBook
 from monitor.detect.cusum import changed_layer, is_failing, step
-from monitor.detect.incidents import QUORUM, Applied, Setting, apply, moved_layer
+from monitor.detect.incidents import QUORUM, Applied, Setting, apply, failed_again
 from monitor.detect.reprobe import REPROBES, ReprobeSettings, next_look
 from monitor.model.address import is_address
 from monitor.model.fingerprint import Fingerprint
@@ -622,8 +622,9 @@ class Pipeline:
         applied = None
         if target.platform != CONTROL_SITES_PLATFORM:
             setting = self._setting(target, vantage, measurement, is_kept=is_failing(verdict, measurement) is not None)
-            if transition is not None or changed_layer(before, after):
-                applied = self._applied(transition, verdict, measurement, setting)
+            applied = self._applied(
+                transition, verdict, measurement, setting, is_other_layer=changed_layer(before, after)
+            )
         return msgspec.structs.replace(
             outcome,
             detector=after,
@@ -634,13 +635,21 @@ class Pipeline:
         )
 
     def _applied(
-        self, transition: Transition | None, verdict: Verdict, measurement: Measurement, setting: Setting
+        self,
+        transition: Transition | None,
+        verdict: Verdict,
+        measurement: Measurement,
+        setting: Setting,
+        *,
+        is_other_layer: bool,
     ) -> Applied | None:
         known = self._memory.incidents.get((setting.platform, setting.country))
         if transition is not None:
             return apply(known, transition, verdict, setting, taken=self._memory.incident_ids)
+        if known is None:
+            return None
         member = Member(measurement.target, measurement.vantage, measurement.network.asn or 0)
-        return moved_layer(known, member, verdict, setting, measurement.started_at) if known else None
+        return failed_again(known, member, verdict, setting, measurement.started_at, is_other_layer=is_other_layer)
 
     def _setting(self, target: Target, vantage: Vantage, measurement: Measurement, *, is_kept: bool) -> Setting:
         key = (target.platform, country_of(vantage.info, measurement.network))

@@ -6,7 +6,16 @@ from datetime import UTC, datetime
 
 from monitor.config.schema import CONTROL_SITES_PLATFORM
 from monitor.daemon.station import Station
-from monitor.detect.conditions import CertificateNow, Limits, PlatformNow, Situation, VantageNow, changed
+from monitor.detect.conditions import (
+    CertificateNow,
+    Down,
+    Limits,
+    PlatformNow,
+    Situation,
+    VantageNow,
+    changed,
+    down_after,
+)
 from monitor.model.alert import Alert
 from monitor.model.observation import Purpose, TlsObservation
 from monitor.model.outcome import Outcome, Silence
@@ -28,7 +37,7 @@ class Watch:
         self._told = {one.subject: one for one in told}
         self._vantages: dict[str, _Heard] = {}
         self._rounds: dict[str, datetime] = {}
-        self._down: dict[tuple[str, str], tuple[datetime, str]] = {}
+        self._down: dict[tuple[str, str], Down] = {}
         self._judged: set[str] = set()
         self._certificates: dict[str, datetime] = {}
 
@@ -54,10 +63,9 @@ class Watch:
             return
         self._judged.add(platform)
         key = (measurement.target, measurement.vantage)
-        if verdict.status is not Status.DOWN:
-            self._down.pop(key, None)
-        elif key not in self._down:
-            self._down[key] = measurement.started_at, verdict.because
+        down = down_after(self._down.pop(key, None), verdict, measurement.started_at)
+        if down is not None:
+            self._down[key] = down
 
     def changes(
         self, station: Station, silences: Iterable[Silence], limits: Limits, now: datetime
@@ -71,11 +79,10 @@ class Watch:
         longest: dict[str, float] = {}
         for (_, vantage), one in station.assignments.items():
             longest[vantage] = max(one.interval_seconds, longest.get(vantage, 0.0))
-        down: dict[str, tuple[datetime, str]] = {}
-        for (target, vantage), (since, because) in self._down.items():
+        downs: dict[str, list[Down]] = {}
+        for (target, vantage), down in self._down.items():
             if (target, vantage) in station.assignments:
-                platform = station.targets[target].platform
-                down[platform] = min(down.get(platform, (since, because)), (since, because))
+                downs.setdefault(station.targets[target].platform, []).append(down)
         return Situation(
             now=now,
             started_at=self._started_at,
@@ -95,8 +102,7 @@ class Watch:
                     platform=platform,
                     name=written.name,
                     is_judged=platform in self._judged,
-                    down_since=down[platform][0] if platform in down else None,
-                    because=down[platform][1] if platform in down else "",
+                    downs=tuple(downs.get(platform, ())),
                 )
                 for platform, written in station.config.platforms.items()
             ),

@@ -6,7 +6,7 @@ speaks for its vantages, and a vantage out of order for what is not measured fro
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -15,12 +15,13 @@ import msgspec
 from monitor.detect.policy import severity_of
 from monitor.model.alert import CLOSING, Alert, AlertKind
 from monitor.model.vantage import VantageState
-from monitor.model.verdict import Status
+from monitor.model.verdict import Status, Verdict
 
 KINDS: Final = (AlertKind.VANTAGE, AlertKind.DOWN, AlertKind.STOPPED, AlertKind.CERTIFICATE)
 GONE: Final = "gone"  # why a condition ended: what it was about is watched no more
 _WELL: Final = frozenset({VantageState.ONLINE, VantageState.DEGRADED, VantageState.MOVED})
 _LEAST_INTERVALS: Final = 3
+_LEAST_DOWN_ROUNDS: Final = 3  # each of fewer may have met a fault of seconds of its own
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,33 @@ class VantageNow:
 
 
 @dataclass(frozen=True)
+class Down:
+    """A target that is down as seen from a vantage: since which round, and in how many in a row."""
+
+    since: datetime
+    rounds: int
+    because: str
+
+
+def down_after(before: Down | None, verdict: Verdict, at: datetime) -> Down | None:
+    """Return what a judged round that started `at` leaves of a target's being down at a vantage."""
+    if verdict.status is Status.INCONCLUSIVE:
+        return before
+    if verdict.status is not Status.DOWN:
+        return None
+    if before is None:
+        return Down(at, 1, verdict.because)
+    return replace(before, rounds=before.rounds + 1)
+
+
+@dataclass(frozen=True)
 class PlatformNow:
-    """A platform as it was last judged; `down_since` is set while a target of it is down at some vantage."""
+    """A platform as it was last judged; `downs` are those of its targets and vantages."""
 
     platform: str
     name: str | None
     is_judged: bool
-    down_since: datetime | None = None
-    because: str = ""
+    downs: tuple[Down, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,13 +158,15 @@ def _stopped(one: VantageNow, interval_seconds: float, situation: Situation, lim
 def _down(one: PlatformNow, now: datetime, limits: Limits) -> Alert | bool | None:
     if not one.is_judged:
         return None
-    if one.down_since is None:
+    if not one.downs:
         return False
-    if now - one.down_since < timedelta(seconds=limits.down_seconds):
+    sure = [each for each in one.downs if each.rounds >= _LEAST_DOWN_ROUNDS]
+    first = min(sure, key=lambda each: each.since, default=None)
+    if first is None or now - first.since < timedelta(seconds=limits.down_seconds):
         return None
     return _alert(
-        f"down:{one.platform}", AlertKind.DOWN, now, one.down_since,
-        platform=one.platform, platform_name=one.name, status=Status.DOWN, because=one.because,
+        f"down:{one.platform}", AlertKind.DOWN, now, first.since,
+        platform=one.platform, platform_name=one.name, status=Status.DOWN, because=first.because,
     )  # fmt: skip
 
 

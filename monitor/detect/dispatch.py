@@ -10,17 +10,26 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from monitor.detect.policy import FOLLOWING, URGENT, Quiet
-from monitor.model.alert import CLOSING, OPENING, SEVERITIES, Alert, AlertKind, Delivery, DeliveryState, Mute, Shift
+from monitor.model.alert import (
+    BEGINNING,
+    CLOSING,
+    OPENING,
+    SEVERITIES,
+    Alert,
+    AlertKind,
+    Delivery,
+    DeliveryState,
+    Mute,
+    Shift,
+)
 
 MOST_TOGETHER: Final = 1000
 LONGEST_RETRY_SECONDS: Final = 900.0
 FIRST_RETRY_SECONDS: Final = 5.0
 # Changes that a flapping incident makes; telling each would bury the others.
-CHANGES: Final = (OPENING | CLOSING | FOLLOWING | {AlertKind.SPREAD, AlertKind.QUORUM, AlertKind.JOIN}) - {
-    AlertKind.REMINDER
-}
+CHANGES: Final = (OPENING | CLOSING | FOLLOWING | BEGINNING | {AlertKind.JOIN}) - {AlertKind.REMINDER}
 # What tells how things stand must be told once it may; anything in between is told by those.
-_STANDING: Final = OPENING | CLOSING | {AlertKind.SPREAD, AlertKind.QUORUM}
+_STANDING: Final = OPENING | CLOSING | BEGINNING
 MUTED: Final = "muted"
 QUIET: Final = "quiet hours"
 UNSTABLE: Final = "unstable"

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 
 from monitor.model.outcome import AffectedNetwork, Incident, IncidentUpdate, Member, UpdateKind
-from monitor.model.verdict import DetectorState, SeriesState, Status, Transition, Verdict
+from monitor.model.verdict import Confidence, DetectorState, SeriesState, Status, Transition, Verdict
 
 _T = TypeVar("_T")
 _GRAVITY: Final = (Status.WITHHELD, Status.THROTTLED, Status.BLOCKED)
@@ -64,14 +64,23 @@ def apply(
     return _noted(left, [kind], transition.at, member, place, status=Status.ACCESSIBLE)
 
 
-def moved_layer(incident: Incident, member: Member, verdict: Verdict, place: Setting, at: datetime) -> Applied | None:
-    """Return the incident after one of its members is prevented at another layer than before."""
-    if member not in incident.members:
+def failed_again(
+    incident: Incident, member: Member, verdict: Verdict, place: Setting, at: datetime, *, is_other_layer: bool
+) -> Applied | None:
+    """Return the incident after a further failing round of one of its members, None if that tells nothing new.
+
+    New is that access is prevented at another layer than before, or that what was only likely is confirmed.
+    """
+    if member not in incident.members or verdict.status not in _GRAVITY:
+        return None
+    kinds = [UpdateKind.MECHANISM] if is_other_layer else []
+    if _settles(incident, verdict):
+        kinds.append(UpdateKind.CONFIRMED)
+        incident = msgspec.structs.replace(incident, confirmed_at=at)
+    if not kinds:
         return None
     changed = msgspec.structs.replace(incident, mechanisms=_with(incident.mechanisms, *verdict.mechanisms))
-    return _noted(
-        changed, [UpdateKind.MECHANISM], at, member, place, status=verdict.status, mechanisms=verdict.mechanisms
-    )
+    return _noted(changed, kinds, at, member, place, status=verdict.status, mechanisms=verdict.mechanisms)
 
 
 def without(incident: Incident, members: Collection[Member], at: datetime) -> Applied | None:
@@ -171,6 +180,11 @@ def _entered(incident: Incident, member: Member, transition: Transition, verdict
     if quorum_at is None and has_quorum(networks, place.quorum):
         quorum_at = transition.at
         kinds.append(UpdateKind.QUORUM)
+    confirmed_at = incident.confirmed_at
+    if _settles(incident, verdict):
+        confirmed_at = transition.at
+        # The first entry says so itself.
+        kinds += [UpdateKind.CONFIRMED] if incident.sequence else []
     changed = msgspec.structs.replace(
         incident,
         status=max(incident.status, transition.status, key=_gravity),
@@ -180,6 +194,7 @@ def _entered(incident: Incident, member: Member, transition: Transition, verdict
         networks=networks,
         measured_networks=place.measured_networks,
         quorum_at=quorum_at,
+        confirmed_at=confirmed_at,
     )
     return _noted(changed, kinds, transition.at, member, place, status=transition.status, mechanisms=verdict.mechanisms)
 
@@ -219,6 +234,10 @@ def _noted(
         for number, kind in enumerate(kinds, incident.sequence + 1)
     )
     return Applied(msgspec.structs.replace(incident, sequence=incident.sequence + len(updates)), updates)
+
+
+def _settles(incident: Incident, verdict: Verdict) -> bool:
+    return incident.confirmed_at is None and verdict.confidence is Confidence.CONFIRMED
 
 
 def _gravity(status: Status) -> int:

@@ -42,6 +42,7 @@ _SEVERITIES_OF: Final = {
     AlertKind.STORAGE: Severity.CRITICAL,
 }
 _ENTERING: Final = frozenset({AlertKind.START, AlertKind.FOUND, AlertKind.JOIN, AlertKind.SPREAD, AlertKind.QUORUM})
+_INTERFERING: Final = _ENTERING | {AlertKind.CONFIRMED}
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,7 @@ def plan(alert: Alert, policy: Policy, now: datetime) -> Notice:
 
 def wants(route: Route, alert: Alert) -> bool:
     """Tell whether a route is to be told of an alert."""
-    if alert.kind is AlertKind.REMINDER:
-        if route.remind_seconds is None:
-            return False
-    elif alert.kind not in route.kinds:
+    if not _asks_for(route, alert):
         return False
     about = (
         (route.platforms, {alert.platform, *alert.platforms}),
@@ -132,10 +130,34 @@ def wants(route: Route, alert: Alert) -> bool:
         return True
     return (
         (not route.statuses or alert.status in route.statuses)
-        and (route.confidence is None or alert.confidence is Confidence.CONFIRMED)
+        and (route.confidence is None or is_confirmed(alert))
         and SEVERITIES.index(alert.severity) >= SEVERITIES.index(route.severity)
         and (alert.incident is None or has_quorum(route, alert.incident))
     )
+
+
+def is_confirmed(alert: Alert) -> bool:
+    """Tell whether an artefact settles what an alert tells of; an incident stays confirmed once it was anywhere."""
+    if alert.incident is None:
+        return alert.confidence is Confidence.CONFIRMED
+    return alert.incident.confirmed_at is not None
+
+
+def _asks_for(route: Route, alert: Alert) -> bool:
+    """Tell whether a route names a kind of alert."""
+    match alert.kind:
+        case AlertKind.REMINDER:
+            return route.remind_seconds is not None
+        case AlertKind.CONFIRMED:
+            # To a route that wants nothing likely it is the beginning.
+            is_found = alert.incident is not None and alert.incident.started_after is None
+            begins = (AlertKind.FOUND if is_found else AlertKind.START) in route.kinds
+            if begins and route.confidence is not None:
+                return True
+            # What was found at the first look matters to those only who asked for that.
+            return AlertKind.CONFIRMED in route.kinds and (begins or not is_found)
+        case kind:
+            return kind in route.kinds
 
 
 def has_quorum(route: Route, incident: Incident) -> bool:
@@ -249,7 +271,7 @@ def deadline_alerts(
 
 def severity_of(kind: AlertKind, status: Status | None) -> Severity:
     """Return how much an alert matters."""
-    if kind in _ENTERING:
+    if kind in _INTERFERING:
         return Severity.CRITICAL if status in _INTERFERENCE else Severity.WARNING
     # The end of a condition matters as much as its beginning did.
     return _SEVERITIES_OF.get(

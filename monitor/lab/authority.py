@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 # Fixed, so that nothing here reads the clock: far enough around any day on which the tests run.
 _LONG_AGO: Final = datetime(2015, 1, 1, tzinfo=UTC)
 _EXPIRED_SINCE: Final = datetime(2017, 4, 12, tzinfo=UTC)
+_NEARER_FUTURE: Final = datetime(2070, 1, 1, tzinfo=UTC)
 _FAR_FUTURE: Final = datetime(2090, 1, 1, tzinfo=UTC)
 
 
@@ -22,6 +23,7 @@ class Certificate(Enum):
     """What a server shows when asked for a name."""
 
     GOOD = auto()
+    ENDING_SOONER = auto()  # than all others: in 2070
     EXPIRED = auto()
     NOT_YET_VALID = auto()
     WRONG_NAME = auto()
@@ -64,6 +66,7 @@ class Authority:
             return _self_signed(name)
         authority, subject, start, end = {
             Certificate.GOOD: (self._trusted, name, _LONG_AGO, _FAR_FUTURE),
+            Certificate.ENDING_SOONER: (self._trusted, name, _LONG_AGO, _NEARER_FUTURE),
             Certificate.EXPIRED: (self._trusted, name, _LONG_AGO, _EXPIRED_SINCE),
             Certificate.NOT_YET_VALID: (self._trusted, name, _FAR_FUTURE - timedelta(days=90), _FAR_FUTURE),
             Certificate.WRONG_NAME: (self._trusted, "somebody-else.test", _LONG_AGO, _FAR_FUTURE),

@@ -18,7 +18,7 @@ import socket
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -45,13 +45,16 @@ from monitor.lab.wire import Wire, name_asked, speaks_tls
 _CONVERSATION_SECONDS: Final = 120.0
 _BACKLOG: Final = 128
 _REMEMBERED: Final = 10_000
-# The test vantage's public address → the line of an origin zone and of an AS zone about it. The numbers are those of
+# A test vantage's public address → the line of an origin zone and of an AS zone about it. The numbers are those of
 # RFC 5398: no picture of the laboratory may look as if a real provider had blocked anything.
 _NETWORKS: Final = {
     "202.63.192.9": ("64500 | 202.63.192.0/24 | PK | apnic | 2001-09-17", "64500 | PK | apnic | 2016-01-05 | LAB-NET"),
     "182.176.0.9": ("64501 | 182.176.0.0/15 | PK | apnic | 2009-10-16", "64501 | PK | apnic | 2000-12-12 | LAB-AWAY"),
+    "39.32.0.9": ("64502 | 39.32.0.0/11 | PK | apnic | 2010-11-03", "64502 | PK | apnic | 2010-11-03 | LAB-SECOND"),
+    "119.152.0.9": ("64503 | 119.152.0.0/13 | PK | apnic | 2008-01-02", "64503 | PK | apnic | 2008-01-02 | LAB-THIRD"),
 }
-_HOME, _AWAY = _NETWORKS
+_HOME, _AWAY, _SECOND, _THIRD = _NETWORKS
+_LINES: Final = {places.SECOND_LINE: _SECOND, places.THIRD_LINE: _THIRD}
 T = TypeVar("T")
 
 
@@ -101,10 +104,15 @@ class _Listener:
 @dataclass
 class _Censor:
     cuts: dict[str, Cut] = field(default_factory=dict)  # by name
+    lines: dict[str, frozenset[str]] = field(default_factory=dict)  # by name: the sources that are cut, if not all are
     dropped: set[str] = field(default_factory=set)  # addresses
     lies: dict[tuple[Resolver, Transport, str], Answer] = field(default_factory=dict)
     line: Line = Line.ONLINE
     block_page: Page = field(default_factory=known_block_page)
+
+    def cut_of(self, name: str, source: str) -> Cut | None:
+        """Return what is done to connections from somewhere to a name."""
+        return self.cuts.get(name) if source in self.lines.get(name, {source}) else None
 
 
 class Lab:
@@ -211,8 +219,13 @@ class Lab:
 
     # What stands between the test vantage and it.
 
-    def censor(self, name: str, cut: Cut, block_page: Page | None = None) -> None:
-        """Interfere with connections to `name`: by address for DROP, else by name, at any address."""
+    def censor(self, name: str, cut: Cut, block_page: Page | None = None, *, lines: Collection[str] = ()) -> None:
+        """Interfere with connections to `name`: by address for DROP, else by name, at any address.
+
+        `lines` are the sources that it is done to (`places.SECOND_LINE`, …), all by default; DROP knows no others.
+        """
+        if cut is Cut.DROP and lines:
+            raise ValueError("the kernel drops for everybody but the control")
         if cut is Cut.REFUSE:
             raise ValueError("a socket cannot refuse some and accept others; let the site refuse everybody")
         self._censor.block_page = block_page or self._censor.block_page
@@ -220,6 +233,9 @@ class Lab:
             self._censor.dropped.update(self._sites[name].addresses)
         else:
             self._censor.cuts[name] = cut
+            self._censor.lines.pop(name, None)
+            if lines:
+                self._censor.lines[name] = frozenset(lines)
         self._call(self._rearrange)
 
     def lie(
@@ -390,7 +406,7 @@ class Lab:
         self.connections.append((wire.source, wire.destination, name))
         is_censored = places.passes_censor(wire.source, wire.destination)
         line = self._censor.line if is_censored else Line.ONLINE
-        cut = self._censor.cuts.get(name or "") if is_censored else None
+        cut = self._censor.cut_of(name or "", wire.source) if is_censored else None
         site = self._site_at(wire.destination, name)
         if line is Line.CAPTIVE and speaks_tls(first):
             cut = Cut.RESET
@@ -432,30 +448,30 @@ class Lab:
 
     def _lookup(self, resolver: Resolver, transport: Transport, name: str, source: str) -> tuple[Answer, Answer]:
         """Return what a resolver says about a name, and the truth."""
-        truth = self._truth(resolver, name)
+        truth = self._truth(resolver, name, source)
         if resolver is Resolver.CONTROL or source == places.CONTROL_SOURCE:
             return truth, truth
         if self._censor.line is Line.OFFLINE:
             return SILENCE, truth
         return self._censor.lies.get((resolver, transport, name), truth), truth
 
-    def _truth(self, resolver: Resolver, name: str) -> Answer:
+    def _truth(self, resolver: Resolver, name: str, source: str) -> Answer:
         if name in self._published:
             return self._published[name]
         if site := self._sites.get(name):
             # With two addresses the second one is the control's.
             is_split = self._split and len(site.addresses) > 1
             return Answer(site.addresses[1:] if is_split and resolver is Resolver.CONTROL else site.addresses[:1])
-        address = _AWAY if self._censor.line is Line.MOVED else _HOME
-        origin_line, network_line = _NETWORKS[address]
         if name == places.WHOAMI_NAME:
+            address = _LINES.get(source, _AWAY if self._censor.line is Line.MOVED else _HOME)
             return Answer((address,), text=address)
-        reverse = ".".join(reversed(address.split(".")))
-        texts = {
-            f"{reverse}.{places.ORIGIN_ZONE}": origin_line,
-            f"as{network_line.split()[0]}.{places.ASN_ZONE}": network_line,
-        }
-        return Answer(text=texts[name]) if name in texts else NXDOMAIN
+        for address, (origin_line, network_line) in _NETWORKS.items():
+            reverse = ".".join(reversed(address.split(".")))
+            if name == f"{reverse}.{places.ORIGIN_ZONE}":
+                return Answer(text=origin_line)
+            if name == f"as{network_line.split()[0]}.{places.ASN_ZONE}":
+                return Answer(text=network_line)
+        return NXDOMAIN
 
 
 async def _talk(accepted: socket.socket, conversation: Callable[[Wire], Awaitable[None]]) -> None:

@@ -6,6 +6,9 @@ SYSTEM_RESOLVER: Final = "127.0.0.53"  # the provider's, which a censor may orde
 PUBLIC_RESOLVER: Final = "127.0.0.9"  # UDP, TCP and, as its encrypted twin, DNS over TLS and over HTTPS
 CONTROL_RESOLVER: Final = "127.0.0.54"  # asked by the control vantage only; never lies
 CONTROL_SOURCE: Final = "127.9.9.9"  # connections from here do not pass the censor
+# Lines of other providers: a test vantage that connects from here is on another network of the same country.
+SECOND_LINE: Final = "127.9.1.2"
+THIRD_LINE: Final = "127.9.1.3"
 UNCENSORED: Final = "127.2."  # destinations here are reached past the censor, whoever asks
 
 ANCHORS: Final = ("127.0.1.1", "127.0.1.2", "127.0.1.3")

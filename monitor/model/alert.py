@@ -22,6 +22,7 @@ class AlertKind(StrEnum):
     JOIN = "join"
     SPREAD = "spread"
     QUORUM = "quorum"
+    CONFIRMED = "confirmed"
     MECHANISM = "mechanism"
     PARTIAL_END = "partial_end"
     END = "end"
@@ -66,6 +67,8 @@ OPENING: Final = frozenset(
         AlertKind.STORAGE,
     }
 )
+# What else a route may be told first of a subject, if its conditions were not met before.
+BEGINNING: Final = frozenset({AlertKind.SPREAD, AlertKind.QUORUM, AlertKind.CONFIRMED})
 CLOSING: Final = frozenset(
     {
         AlertKind.END,

@@ -48,6 +48,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     networks: tuple[AffectedNetwork, ...] = ()  # every one that ever was
     measured_networks: int = 0  # of the country for this platform, at the last update
     quorum_at: datetime | None = None  # when enough networks had been alarmed within an hour; None: never
+    confirmed_at: datetime | None = None  # when an artefact first settled it; None: all of it is only likely
     sequence: int = 0  # number of its last update
 
 
@@ -59,6 +60,7 @@ class UpdateKind(StrEnum):
     JOIN = "join"  # another target on a network that is affected already
     SPREAD = "spread"  # another network
     QUORUM = "quorum"  # enough networks, close enough in time, to speak of the country
+    CONFIRMED = "confirmed"  # it began as likely, and now an artefact settles it
     MECHANISM = "mechanism"  # prevented at another layer than before
     PARTIAL_END = "partial_end"
     END = "end"

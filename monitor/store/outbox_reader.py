@@ -7,9 +7,12 @@ from typing import Any, Final
 import msgspec
 
 from monitor.detect.nearby import DatedEvent
-from monitor.model.alert import CLOSING, OPENING, Alert, AlertKind, Delivery, DeliveryState, Mute, Result
+from monitor.events.record import Phase
+from monitor.model.alert import BEGINNING, CLOSING, OPENING, Alert, AlertKind, Delivery, DeliveryState, Mute, Result
 from monitor.store.rows import instant, milliseconds, optional_instant
 
+_YEAR: Final = timedelta(days=365)
+_LEAST_RECORD: Final = timedelta(days=90)
 Ask = Callable[..., Sequence[Any]]
 _DELIVERY: Final = "SELECT d.*, a.payload FROM delivery d JOIN alert a ON a.id = d.alert_id "
 
@@ -86,7 +89,7 @@ def standing(ask: Ask, channel: str) -> list[Alert]:
         "AND d.state = 'delivered' AND a.kind IN (SELECT value FROM json_each(?2)) AND NOT EXISTS (SELECT 1 "
         "FROM alert c WHERE c.subject = a.subject AND c.id > a.id AND c.kind IN (SELECT value FROM json_each(?3)))) "
         "GROUP BY b.subject)",
-        (channel, _names(OPENING | {AlertKind.SPREAD, AlertKind.QUORUM}), _names(CLOSING | {AlertKind.RETRACTION})),
+        (channel, _names(OPENING | BEGINNING), _names(CLOSING | {AlertKind.RETRACTION})),
     )
     return [msgspec.json.decode(row[0], type=Alert) for row in rows]
 
@@ -115,25 +118,51 @@ def channels_told(ask: Ask, subject: str) -> list[Delivery]:
 def events_near(
     ask: Ask, platform: str, country: str, *, earliest: datetime, latest: datetime, window: timedelta
 ) -> list[DatedEvent]:
-    """Return the dated phases of events about a platform in a country that lie near an interval, oldest first."""
+    """Return the dates of events about a platform in a country, oldest first, of phases that lie near an interval.
+
+    Of such a phase every date is returned: one that is far off puts the phase in dispute.
+    """
     rows = ask(
-        "SELECT DISTINCT d.event_id, d.phase, d.earliest, d.latest, a.title, coalesce((SELECT publisher "
-        "FROM event_source WHERE event_id = d.event_id ORDER BY source_id LIMIT 1), '') AS publisher "
+        "SELECT DISTINCT d.event_id, d.phase, d.edge, d.earliest, d.latest, a.title, (SELECT json_group_array(DISTINCT "
+        "s.publisher) FROM event_source s WHERE s.event_id = d.event_id AND s.publisher NOT NULL "
+        "AND s.source_id IN (SELECT value FROM json_each(d.sources))) AS publishers "
         "FROM event_annotation a JOIN event_date d ON d.event_id = a.id WHERE (a.country IS NULL OR a.country = ?1) "
-        "AND (a.platform IS NULL OR a.platform = ?2) AND d.latest >= ?3 AND d.earliest <= ?4 ORDER BY d.earliest",
+        "AND (a.platform IS NULL OR a.platform = ?2) AND EXISTS (SELECT 1 FROM event_date e WHERE e.event_id = "
+        "d.event_id AND e.phase = d.phase AND e.edge IS d.edge AND e.latest >= ?3 AND e.earliest <= ?4) "
+        "ORDER BY d.earliest",
         (country, platform, milliseconds(earliest - window), milliseconds(latest + window)),
     )
     return [
         DatedEvent(
             event=row["event_id"],
             title=row["title"],
-            phase=row["phase"],
+            phase=_phase(row["phase"], row["edge"]),
             earliest=instant(row["earliest"]),
             latest=instant(row["latest"]),
-            publisher=row["publisher"],
+            publishers=tuple(msgspec.json.decode(row["publishers"])),
         )
         for row in rows
     ]
+
+
+def changes_a_year(ask: Ask, platform: str, country: str, now: datetime) -> float | None:
+    """Return how often a series of a platform in a country changes, by the one that does most; None if unknown.
+
+    Counted over the last year, or as long as the series is measured; under 90 days say nothing.
+    """
+    rows = ask(
+        "SELECT x.changes, (SELECT min(started_at) FROM status_run WHERE target_id = x.target_id "
+        "AND vantage_id = x.vantage_id) AS since FROM (SELECT t.target_id, t.vantage_id, count(*) AS changes "
+        "FROM transition t JOIN incident i ON i.id = t.incident_id WHERE i.platform = ?1 AND i.country = ?2 "
+        "AND t.at >= ?3 GROUP BY t.target_id, t.vantage_id, t.network_id) x",
+        (platform, country, milliseconds(now - _YEAR)),
+    )
+    covered = ((row["changes"], now - max(instant(row["since"]), now - _YEAR)) for row in rows if row["since"])
+    return max((changes / (length / _YEAR) for changes, length in covered if length >= _LEAST_RECORD), default=None)
+
+
+def _phase(phase: str, edge: str | None) -> str:
+    return f"{phase} {edge}" if phase == Phase.OBSERVED and edge else phase.replace("_", " ")
 
 
 def mutes(ask: Ask, *, since: datetime) -> list[Mute]:

@@ -1019,7 +1019,7 @@ def _stored_verdict(row: sqlite3.Row) -> StoredVerdict:
 
 def _incident(row: sqlite3.Row) -> Incident:
     found = dict(row)
-    for column in ("opened_at", "started_after", "started_before", "closed_at", "quorum_at"):
+    for column in ("opened_at", "started_after", "started_before", "closed_at", "quorum_at", "confirmed_at"):
         found[column] = optional_instant(found[column])
     for column in ("mechanisms", "members", "all_members", "networks"):
         found[column] = msgspec.json.decode(found[column])

@@ -277,13 +277,13 @@ class Recorder:
         """Write an incident as it is now, what happened to it, and who is told."""
         self._db.execute(
             "INSERT INTO incident (id, platform, country, status, opened_at, started_after, started_before, closed_at, "
-            "mechanisms, members, all_members, networks, measured_networks, quorum_at, sequence) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "mechanisms, members, all_members, networks, measured_networks, quorum_at, confirmed_at, sequence) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET status = excluded.status, started_after = excluded.started_after, "
             "started_before = excluded.started_before, closed_at = excluded.closed_at, "
             "mechanisms = excluded.mechanisms, members = excluded.members, all_members = excluded.all_members, "
             "networks = excluded.networks, measured_networks = excluded.measured_networks, "
-            "quorum_at = excluded.quorum_at, sequence = excluded.sequence",
+            "quorum_at = excluded.quorum_at, confirmed_at = excluded.confirmed_at, sequence = excluded.sequence",
             (
                 incident.id,
                 incident.platform,
@@ -299,6 +299,7 @@ class Recorder:
                 text([_in_milliseconds(one) for one in incident.networks]),
                 incident.measured_networks,
                 optional_milliseconds(incident.quorum_at),
+                optional_milliseconds(incident.confirmed_at),
                 incident.sequence,
             ),
         )

@@ -170,6 +170,12 @@ def m0080_services(database: Any) -> None:
 
 
 @MIGRATIONS()
+def m0090_confirmed_incidents(database: Any) -> None:
+    """Say when an incident was confirmed, if it was."""
+    _run(database, _CONFIRMED_INCIDENTS)
+
+
+@MIGRATIONS()
 def m0100_fleet(database: Any) -> None:
     """Create agents that push, how they are enrolled, what each is to measure, and which results were taken."""
     _run(database, _FLEET)
@@ -819,6 +825,15 @@ SELECT m.mark AS id, m.kind, nullif(m.country, '') AS country, nullif(m.platform
     m.starts_at / 1000 AS time, m.ends_at / 1000 AS time_end, m.title, m.text, m.tags
 FROM event_mark m JOIN event e ON e.id = m.event_id
 WHERE e.removed_at IS NULL;
+"""
+
+_CONFIRMED_INCIDENTS: Final = """
+-- when an artefact first settled it; null: all of it is only likely
+ALTER TABLE incident ADD COLUMN confirmed_at INTEGER;
+UPDATE incident SET confirmed_at = (
+    SELECT min(u.at) FROM incident_update u JOIN verdict_detail v ON v.measurement_id = u.measurement_id
+    WHERE u.incident_id = incident.id AND v.confidence = 'confirmed'
+);
 """
 
 _SERVED_FROM: Final = """

@@ -25,6 +25,7 @@ INCIDENT: Final = Incident(
     all_members=(Member("x-home", "lahore", 17557),),
     networks=(PTCL,),
     measured_networks=3,
+    confirmed_at=NOW,
     sequence=1,
 )
 

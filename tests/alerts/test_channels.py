@@ -3,18 +3,14 @@
 import asyncio
 import contextlib
 import email
-import json
 import smtplib
 import ssl
-import subprocess
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from email import policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import trustme
 from aiosmtpd.controller import Controller
@@ -36,6 +32,8 @@ from monitor.config.alerting import (
 from monitor.config.checks import kinds_in
 from monitor.config.fields import Referenced, Secret
 from monitor.model.alert import AlertKind, Result
+from tests.alerts.alertmanager import alertmanager as alertmanager_process
+from tests.alerts.alertmanager import open_alerts, wait_until
 from tests.alerts.receivers import Receiver, receiver
 from tests.alerts.samples import INCIDENT, NOW, alert
 from tests.ports import free_port
@@ -248,46 +246,6 @@ def test_a_word_that_apprise_does_not_know_is_refused_without_being_shown() -> N
     assert (answer.result, "secret" in answer.detail) == (Result.REFUSED, False)
 
 
-@contextlib.contextmanager
-def real_alertmanager(folder: Path, hook: Receiver) -> Iterator[str]:
-    """Run Debian's Alertmanager with one receiver."""
-    (folder / "alertmanager.yml").write_text(
-        json.dumps(
-            {
-                "route": {"receiver": "hook", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s"},
-                "receivers": [
-                    {"name": "hook", "webhook_configs": [{"url": hook.url, "send_resolved": True}]},
-                ],
-            }
-        )
-    )
-    port = free_port()
-    command = ["prometheus-alertmanager", f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/am",
-               f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]  # fmt: skip
-    with (folder / "am.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        url = f"http://127.0.0.1:{port}"
-        try:
-            wait_until(lambda: is_ready(url))
-            yield url
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/-/ready", trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
-
-
-def wait_until(question: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not question():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
 def test_a_real_alertmanager_is_told_told_again_and_resolved(hook: Receiver, tmp_path: Path) -> None:
     hook.answer = lambda _: (200, {})
     start = alert(at=NOW)
@@ -304,11 +262,11 @@ def test_a_real_alertmanager_is_told_told_again_and_resolved(hook: Receiver, tmp
         return Message(key="k", headline="X blocked", text="", alerts=(about,), sent_at=far)
 
     far = NOW.replace(year=2100)  # so that it stands whatever the clock says
-    with real_alertmanager(tmp_path, hook) as url:
+    with alertmanager_process(tmp_path, hook, free_port()) as url:
         asyncio.run(tell(url, lambda channel: channel.send(message(start))))
         hook.wait_for(1)
         asyncio.run(tell(url, lambda channel: channel.stand([(start, "X blocked")], far)))
-        (open_,) = httpx.get(f"{url}/api/v2/alerts", trust_env=False).json()
+        (open_,) = open_alerts(url)
         assert open_["labels"]["incident"] == INCIDENT.id
         asyncio.run(tell(url, lambda channel: channel.send(message(end))))
         wait_until(lambda: any(one.json["status"] == "resolved" for one in hook.taken))

@@ -13,6 +13,7 @@ from monitor.alerts.writer import SHIPPED, TEMPLATES, Writer, country_names, cou
 from monitor.model.alert import AlertKind
 from monitor.model.onset import Dating, Edge, Onset
 from monitor.model.outcome import IncidentUpdate, UpdateKind
+from monitor.model.verdict import Confidence, Verdict
 from monitor.store.incident_detail import IncidentDetail
 from monitor.store.reader import DatedEdge
 from tests.alerts.samples import INCIDENT, NOW, PTCL, alert, delivery
@@ -90,6 +91,24 @@ Based on 412 rounds.
 https://m.example/
 Incident x-pk-20261122, message 1"""
     )
+
+
+def test_a_network_stays_confirmed_when_a_later_entry_about_it_is_only_likely() -> None:
+    verdicts = {
+        number: Verdict(status=INCIDENT.status, confidence=one, rule="r", because="b", rules_version=1)
+        for number, one in enumerate((Confidence.LIKELY, Confidence.CONFIRMED, Confidence.LIKELY), 1)
+    }
+    kinds = (UpdateKind.START, UpdateKind.CONFIRMED, UpdateKind.MECHANISM)
+    updates = tuple(
+        msgspec.structs.replace(UPDATE, sequence=number, kind=kind, measurement_id=number)
+        for number, kind in enumerate(kinds, 1)
+    )
+    incident = msgspec.structs.replace(INCIDENT, sequence=3)
+    detail = msgspec.structs.replace(dated(), updates=updates)
+    last = alert(AlertKind.MECHANISM, 3, incident=incident, update=updates[-1])
+    assert "(confirmed)" in message(last, details={INCIDENT.id: detail}, verdicts=verdicts).headline
+    first = alert(update=updates[0])
+    assert "(likely)" in message(first, details={INCIDENT.id: detail}, verdicts=verdicts).headline
 
 
 def test_what_is_not_dated_yet_shows_its_rounds_and_is_compared_with_no_event() -> None:

@@ -4,12 +4,15 @@ import argparse
 import random
 import statistics
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import click
 
+from monitor.model.alert import AlertKind
 from tests.benchmarks.__main__ import machine
 from tests.simulation import tables
+from tests.simulation.quiet_week import week
 from tests.simulation.tables import EVEN_LOOKS, LOOKS, NO_LOOKS, SHARES, percent, rows, spread
 
 SEED = 20240217
@@ -32,6 +35,7 @@ def main() -> None:
         ("Uplink faults", uplink),
         ("Further looks: seconds from a block to its alarm by likely verdicts, median / 95 %", looks),
         ("Further looks: false alarms a week and series, rounds every five minutes", looks_in_noise),
+        ("Quiet weeks: alerts about platforms", quiet),
         ("A block of eight hours each night, seven days", nightly),
     ):
         click.echo(f"{title}\n")
@@ -129,6 +133,21 @@ def looks_in_noise(chance: random.Random, scale: float) -> Iterator[Sequence[str
     for faults in (10, 48, 200):
         found = [tables.false_alarms_with_looks(chance, weeks, each, faults_a_day=faults) for each in ALL_LOOKS]
         yield f"{faults} faults of 5 to 60 s a day, unseen by any control", *(f"{one:.3g}" for one in found)
+
+
+def quiet(_: random.Random, scale: float) -> Iterator[Sequence[str]]:
+    """Count what is told about platforms in weeks without a block, with faults that meet several vantages at once."""
+    yield "interval", "faults that no control meets", "weeks", "blocks told", "told to be down"
+    for interval, weeks in ((300.0, 10), (60.0, 3)):
+        for share in (0.0, 0.2, 1.0):
+            runs = max(1, int(weeks * scale))
+            told = Counter(
+                one.kind
+                for seed in range(runs)
+                for one in week(random.Random(seed), interval=interval, unseen_share=share).about_platforms  # noqa: S311 - a simulation
+            )
+            counts = (told[AlertKind.START], told[AlertKind.DOWN])
+            yield f"{interval:.0f} s", percent(share), str(runs), *map(str, counts)
 
 
 ALL_LOOKS = (NO_LOOKS, EVEN_LOOKS, LOOKS)

@@ -3,14 +3,17 @@ from datetime import timedelta
 
 from monitor.detect.conditions import (
     CertificateNow,
+    Down,
     Limits,
     PlatformNow,
     Situation,
     VantageNow,
     changed,
+    down_after,
 )
 from monitor.model.alert import Alert, AlertKind
 from monitor.model.vantage import VantageState
+from monitor.model.verdict import Status, Verdict
 from tests.alerts.samples import NOW
 
 LIMITS = Limits()
@@ -63,13 +66,28 @@ def test_no_round_for_three_intervals_is_told_unless_the_vantage_itself_is_out_o
 
 
 def test_a_platform_that_fails_from_the_control_too_is_one_alert() -> None:
-    down = PlatformNow("x", "X", is_judged=True, down_since=NOW, because="It fails at the control too.")
+    down = PlatformNow("x", "X", is_judged=True, downs=(Down(NOW, 3, "It fails at the control too."),))
     situation = replace(SITUATION, vantages=(), platforms=(down, PlatformNow("y", None, is_judged=True)))
     begun = changed({}, situation, LIMITS)
     assert [one.name for one in begun] == ["down:x/down/1"]
-    up = replace(situation, platforms=(replace(down, down_since=None),))
+    up = replace(situation, platforms=(replace(down, downs=()),))
     (ended,) = changed({one.subject: one for one in begun}, up, LIMITS)
     assert (ended.kind, ended.since) == (AlertKind.DOWN_END, NOW)
+    # Of two rounds alone nothing is told, and they take nothing back.
+    few = replace(situation, platforms=(replace(down, downs=(Down(NOW - timedelta(hours=1), 2, ""),)),))
+    assert told(few) == []
+    assert told(few, {one.subject: one for one in begun}) == []
+
+
+def test_a_target_is_down_through_rounds_that_cannot_tell_until_one_that_can() -> None:
+    def verdict(status: Status) -> Verdict:
+        return Verdict(status=status, rule="r", because="b", rules_version=1)
+
+    once = down_after(None, verdict(Status.DOWN), NOW)
+    assert once == Down(NOW, 1, "b")
+    assert down_after(once, verdict(Status.INCONCLUSIVE), NOW + timedelta(hours=1)) == once
+    assert down_after(once, verdict(Status.DOWN), NOW + timedelta(hours=1)) == Down(NOW, 2, "b")
+    assert down_after(once, verdict(Status.ACCESSIBLE), NOW + timedelta(hours=1)) is None
 
 
 def test_a_certificate_is_told_before_it_ends_and_after_it_was_renewed() -> None:

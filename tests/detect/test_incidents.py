@@ -1,9 +1,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from monitor.detect.incidents import Setting, apply, extent, moved_layer, returning, without
+import msgspec
+
+from monitor.detect.incidents import Applied, Setting, apply, extent, failed_again, returning, without
 from monitor.model.outcome import AffectedNetwork, Incident, Member, UpdateKind
-from monitor.model.verdict import DetectorState, SeriesState, Status, Transition, Verdict
+from monitor.model.verdict import Confidence, DetectorState, SeriesState, Status, Transition, Verdict
 
 AT: Final = datetime(2024, 2, 17, 17, 10, tzinfo=UTC)
 LAST_ACCESSIBLE: Final = AT - timedelta(minutes=13)
@@ -44,8 +46,10 @@ def returned(
     )  # fmt: skip
 
 
-def verdict(*mechanisms: str) -> Verdict:
-    return Verdict(status=Status.BLOCKED, rule="r", because="b", rules_version=1, mechanisms=mechanisms)
+def verdict(*mechanisms: str, confidence: Confidence | None = None) -> Verdict:
+    return Verdict(
+        status=Status.BLOCKED, confidence=confidence, rule="r", because="b", rules_version=1, mechanisms=mechanisms
+    )
 
 
 def after(
@@ -56,6 +60,14 @@ def after(
     applied = apply(incident, transition, verdict(*(mechanisms or ("tls.reset.sni",))), at)
     assert applied is not None
     return applied.incident
+
+
+def again(
+    incident: Incident, found: Verdict, target: str = "x-home", *, is_other_layer: bool = False
+) -> Applied | None:
+    """Return the incident after a further round of a member."""
+    member = Member(target, "ptcl", 17557)
+    return failed_again(incident, member, found, place(), AT + HOUR, is_other_layer=is_other_layer)
 
 
 def kinds(incident: Incident | None, transition: Transition) -> list[UpdateKind]:
@@ -163,11 +175,35 @@ def test_closed_incident_is_not_opened_again() -> None:
 
 def test_mechanism_at_another_layer_is_an_entry_of_the_same_incident() -> None:
     incident = after(None, blocked())
-    applied = moved_layer(incident, Member("x-home", "ptcl", 17557), verdict("dns.nxdomain"), place(), AT + HOUR)
+    applied = again(incident, verdict("dns.nxdomain"), is_other_layer=True)
     assert applied is not None
     assert applied.incident.mechanisms == ("tls.reset.sni", "dns.nxdomain")
     assert [(one.kind, one.sequence) for one in applied.updates] == [(UpdateKind.MECHANISM, 2)]
-    assert moved_layer(incident, Member("x-api", "ptcl", 17557), verdict("dns.nxdomain"), place(), AT) is None
+    assert again(incident, verdict("dns.nxdomain"), "x-api", is_other_layer=True) is None
+    assert again(incident, verdict("tls.reset")) is None
+
+
+def test_what_began_as_likely_is_confirmed_once_by_a_further_round_or_another_member() -> None:
+    sure, likely = (verdict("tls.reset.sni", confidence=one) for one in (Confidence.CONFIRMED, Confidence.LIKELY))
+    began = apply(None, blocked(), likely, place())
+    assert began is not None
+    assert began.incident.confirmed_at is None
+    assert again(began.incident, likely) is None
+    assert again(began.incident, msgspec.structs.replace(sure, status=Status.DOWN)) is None
+    settled = again(began.incident, sure)
+    assert settled is not None
+    assert [(one.kind, one.sequence, one.measurement_id) for one in settled.updates] == [(UpdateKind.CONFIRMED, 2, 7)]
+    assert settled.incident.confirmed_at == AT + HOUR
+    assert again(settled.incident, sure) is None
+    both = again(began.incident, sure, is_other_layer=True)
+    assert both is not None
+    assert [one.kind for one in both.updates] == [UpdateKind.MECHANISM, UpdateKind.CONFIRMED]
+    elsewhere = apply(began.incident, blocked(vantage="cmpak", at=AT + 2 * HOUR), sure, place("cmpak", 2))
+    assert elsewhere is not None
+    assert [one.kind for one in elsewhere.updates] == [UpdateKind.SPREAD, UpdateKind.CONFIRMED]
+    at_once = apply(None, blocked(), sure, place())
+    assert at_once is not None
+    assert ([one.kind for one in at_once.updates], at_once.incident.confirmed_at) == ([UpdateKind.START], AT)
 
 
 def test_member_that_is_measured_no_more_leaves_with_an_entry_and_the_last_closes() -> None:

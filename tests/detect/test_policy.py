@@ -29,6 +29,9 @@ ON_TWO = msgspec.structs.replace(
     networks=(PTCL, CMPAK),
     sequence=2,
 )
+LIKELY = msgspec.structs.replace(INCIDENT, confirmed_at=None)
+FOUND = msgspec.structs.replace(INCIDENT, started_after=None)
+START_AND_END = frozenset({AlertKind.START, AlertKind.END})
 
 
 def route(**conditions: Any) -> Route:
@@ -45,8 +48,20 @@ def route(**conditions: Any) -> Route:
         ({"vantages": frozenset({"lahore"})}, alert(), ["desk"]),
         ({"vantages": frozenset({"delhi"})}, alert(), []),
         ({"statuses": frozenset({Status.WITHHELD})}, alert(), []),
-        ({"confidence": Confidence.CONFIRMED}, alert(confidence=Confidence.LIKELY), []),
+        ({"confidence": Confidence.CONFIRMED}, alert(incident=LIKELY), []),
         ({"confidence": Confidence.CONFIRMED}, alert(), ["desk"]),
+        # The network that is news is only likely, and what it joins is confirmed.
+        ({"confidence": Confidence.CONFIRMED, "quorum": 2}, alert(AlertKind.SPREAD, 2, incident=ON_TWO), ["desk"]),
+        ({}, alert(AlertKind.CONFIRMED, 2), ["desk"]),
+        ({"kinds": START_AND_END}, alert(AlertKind.CONFIRMED, 2), []),
+        ({"kinds": START_AND_END, "confidence": Confidence.CONFIRMED}, alert(AlertKind.CONFIRMED, 2), ["desk"]),
+        ({}, alert(AlertKind.CONFIRMED, 2, incident=FOUND), []),
+        ({"kinds": frozenset({AlertKind.CONFIRMED})}, alert(AlertKind.CONFIRMED, 2, incident=FOUND), []),
+        (
+            {"kinds": frozenset({AlertKind.FOUND}), "confidence": Confidence.CONFIRMED},
+            alert(AlertKind.CONFIRMED, 2, incident=FOUND),
+            ["desk"],
+        ),
         ({"severity": Severity.CRITICAL}, alert(AlertKind.VANTAGE, incident=None, severity=Severity.WARNING), []),
         ({}, alert(AlertKind.FOUND), []),
         ({"kinds": frozenset({AlertKind.FOUND})}, alert(AlertKind.FOUND), ["desk"]),

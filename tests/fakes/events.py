@@ -36,8 +36,7 @@ def dated(phase: Phase, on: str, tz: str = KARACHI, **fields: Any) -> Dated:
         latest=interval.latest,
         precision=precision,
         tz=tz,
-        sources=("dawn",),
-        **fields,
+        **{"sources": ("dawn",), **fields},
     )
 
 

@@ -52,6 +52,16 @@ def test_a_listed_name_is_cut_at_any_address_and_no_other_name_is(
     assert works(lab, NAME)
 
 
+def test_one_line_of_several_can_be_cut_alone(lab: Lab, address: str) -> None:
+    lab.censor(NAME, Cut.RESET, lines=[places.SECOND_LINE])
+    assert works(lab, NAME)
+    assert works(lab, NAME, source=places.THIRD_LINE)
+    with pytest.raises(ConnectionResetError):
+        works(lab, NAME, address, source=places.SECOND_LINE)
+    with pytest.raises(ValueError, match="for everybody"):
+        lab.censor(NAME, Cut.DROP, lines=[places.SECOND_LINE])
+
+
 def test_a_silenced_name_gets_no_answer_while_the_connection_stays_open(lab: Lab, address: str) -> None:
     lab.censor(NAME, Cut.SILENCE)
     with connection(address, lab.ports.https, timeout_seconds=0.3) as connected:

@@ -22,6 +22,7 @@ def verify_code(lab: Lab, name: str = NAME, address: str = "", source: str = "12
     ("certificate", "code"),
     [
         (Certificate.GOOD, 0),
+        (Certificate.ENDING_SOONER, 0),
         (Certificate.EXPIRED, EXPIRED),
         (Certificate.NOT_YET_VALID, NOT_YET_VALID),
         (Certificate.WRONG_NAME, WRONG_NAME),

@@ -31,7 +31,11 @@ def crash(folder: Path, kills: int, chance: random.Random, say: Callable[[str], 
         lab.site(NAME)
         receivers = {"well": well, "poor": poor}
         alerts = {
-            "channels": {name: {"kind": "webhook", "url": one.url, "timeout": 5} for name, one in receivers.items()},
+            # Without the bound of messages in ten minutes, which a long run meets: the last ones would wait.
+            "channels": {
+                name: {"kind": "webhook", "url": one.url, "timeout": 5, "rate": {"messages": 10_000}}
+                for name, one in receivers.items()
+            },
             "routes": {"all": {"channels": list(receivers), "kinds": EVERYTHING}},
             "group": 0,
             "digest": 0,

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def running(*arguments: str, log: Path) -> Iterator[subprocess.Popen[str]]:
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGCONT)  # one that is stopped hears of nothing else
             process.communicate(timeout=30)
 
 
@@ -45,16 +47,33 @@ def line_with(process: subprocess.Popen[str], beginning: str) -> str:
     raise AssertionError(f"no line {beginning!r}; exit status {process.wait()}")
 
 
+@dataclass(frozen=True)
+class Far(Agent):
+    """An agent that can be stopped in its tracks."""
+
+    process: subprocess.Popen[str]
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.process.pid, number)
+
+
 @contextlib.contextmanager
 def control_agent(lab: Lab, folder: Path, listen: str = "127.0.0.1:0") -> Iterator[Agent]:
     """Run `monitor agent serve` where the censor does not look, as the control vantage."""
+    with far_agent(lab, folder, listen) as agent:
+        yield agent
+
+
+@contextlib.contextmanager
+def far_agent(lab: Lab, folder: Path, listen: str = "127.0.0.1:0") -> Iterator[Far]:
+    """Run `monitor agent serve` where the censor does not look."""
     token_file = folder / "token"
     token_file.write_text(TOKEN)
     options = ("--listen", listen, "--token-file", str(token_file), "--data", str(folder / "agent"))
     place = ("--source-address", places.CONTROL_SOURCE, "--allow-address", "127.0.0.0/8", "--ca-file", str(lab.ca_file))
     with running("agent", "serve", *options, *place, "--no-sanity", log=folder / "agent.log") as process:
         url = line_with(process, "Listening on ")
-        yield Agent(url=url, token_file=token_file, fingerprint=line_with(process, "Fingerprint "))
+        yield Far(url=url, token_file=token_file, fingerprint=line_with(process, "Fingerprint "), process=process)
 
 
 def probe(config: Path, target: str, *options: str) -> tuple[int, list[dict[str, Any]], str]:

@@ -4,10 +4,12 @@ import hashlib
 import hmac
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from monitor.lab import Cut, Lab, Line
+from monitor.lab import Answer, Cut, Lab, Line
+from monitor.lab.resolvers import NXDOMAIN
 from tests.alerts.receivers import Receiver, receiver
 from tests.scenarios.daemon import Daemon, configuration
 
@@ -26,7 +28,7 @@ def hook() -> Iterator[Receiver]:
         yield found
 
 
-def alerts(folder: Path, hook: Receiver, **more: object) -> dict[str, object]:
+def alerts(folder: Path, hook: Receiver, **more: object) -> dict[str, Any]:
     """Return a section that tells one webhook of everything, each alert by itself."""
     (folder / "secret").write_text(SECRET)
     channel = {"kind": "webhook", "url": hook.url, "secret_file": str(folder / "secret"), "timeout": 2}
@@ -88,3 +90,33 @@ def test_our_own_line_is_told_once_as_that_and_no_platform_is_blamed(lab: Lab, h
     assert hook.kinds == ["vantage", "vantage_end"]
     assert "Vantage here is out of order: its line is down" in hook.taken[0].json["headline"]
     assert daemon.count("incident") == 0
+
+
+def test_what_is_confirmed_later_is_told_and_to_who_wants_nothing_likely_it_is_the_beginning(
+    lab: Lab, hook: Receiver, tmp_path: Path
+) -> None:
+    lab.site("switched.lab.test")
+    targets = {"switched": lab.url("switched.lab.test")}
+    with receiver() as strict:
+        section = alerts(tmp_path, hook)
+        section["channels"] |= {"strict": {"kind": "webhook", "url": strict.url}}
+        section["routes"] |= {"strict": {"channels": "strict", "kinds": ["start", "end"], "confidence": "confirmed"}}
+        daemon = Daemon(configuration(lab, tmp_path, targets, interval_seconds=1, alerts=section))
+        with daemon.running():
+            daemon.wait_for(lambda: daemon.rows("SELECT 1 FROM detector WHERE state = 'accessible'"))
+            # A lie of one resolver is told from a mistake of it by nothing but the others.
+            lab.lie("switched.lab.test", NXDOMAIN)
+            daemon.wait_for(lambda: hook.kinds == ["start"])
+            lab.censor("switched.lab.test", Cut.RESET)
+            lab.lie("switched.lab.test", Answer((lab.address("switched.lab.test"),)))
+            daemon.wait_for(lambda: strict.kinds == ["confirmed"])
+            daemon.wait_for(lambda: "confirmed" in hook.kinds)
+            lab.lift()
+            daemon.wait_for(lambda: strict.kinds == ["confirmed", "end"])
+            daemon.wait_for(lambda: hook.kinds[-1] == "end")
+    assert "(likely)" in hook.taken[0].json["headline"]
+    assert strict.taken[0].json["headline"].startswith("[now confirmed] lab blocked on the one network measured")
+    assert strict.taken[0].json["headline"].endswith("(confirmed)")
+    assert hook.kinds.count("confirmed") == 1
+    (incident,) = daemon.rows("SELECT confirmed_at > opened_at FROM incident")
+    assert incident == 1

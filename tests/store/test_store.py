@@ -93,6 +93,7 @@ def test_a_run_comes_back_whole_with_all_that_was_concluded(store: Store, path: 
         networks=(AffectedNetwork(asn=17557, name="PKTELECOM", alarmed_at=NOW),),
         measured_networks=2,
         quorum_at=NOW,
+        confirmed_at=NOW,
         sequence=1,
     )
     update = IncidentUpdate(

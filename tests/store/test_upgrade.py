@@ -5,16 +5,18 @@ import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from monitor.daemon.memory import Memory
 from monitor.daemon.reclassify import NO_CIRCUMSTANCES, Redrawer
-from monitor.model.outcome import Member
-from monitor.model.verdict import SeriesState
+from monitor.model.outcome import IncidentUpdate, Member, UpdateKind
+from monitor.model.verdict import Confidence, SeriesState
 from monitor.store.incident_detail import details
 from monitor.store.reader import Reader
 from monitor.store.schema import APPLICATION_ID, prepare
-from tests.store.samples import open_store, outcome
+from tests.alerts.samples import INCIDENT
+from tests.store.samples import BLOCKED, NOW, open_store, outcome
 
 DUMP = Path(__file__).with_name("before-m0010.sql.gz")
 
@@ -81,3 +83,28 @@ def test_today_is_written_beside_what_was_written_then(path: Path) -> None:
     assert store.record(outcome(1)).result(30)
     store.close()
     assert counts(path)["measurement"] == before + 1
+
+
+def test_an_incident_of_before_is_confirmed_since_its_first_confirmed_entry(tmp_path: Path) -> None:
+    path = tmp_path / "monitor.db"
+    store = open_store(path)
+    likely = msgspec.structs.replace(BLOCKED, confidence=Confidence.LIKELY)
+    update = IncidentUpdate(incident="", sequence=1, kind=UpdateKind.START, at=NOW)
+    for number, verdict in enumerate((likely, BLOCKED)):
+        first = 10 * number + 1
+        told = outcome(first, verdict=likely), outcome(first + 1, verdict=verdict)
+        assert all(store.record(one).result(30) for one in told)
+        updates = tuple(
+            msgspec.structs.replace(update, incident=f"i{number}", sequence=place, measurement_id=one.measurement_id)
+            for place, one in enumerate(told, 1)
+        )
+        assert store.record_incident(msgspec.structs.replace(INCIDENT, id=f"i{number}"), updates).result(30)
+    store.close()
+    db = sqlite3.connect(path)
+    db.execute("ALTER TABLE incident DROP COLUMN confirmed_at")
+    db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm0090_confirmed_incidents'")
+    db.commit()
+    db.close()
+    prepare(path)
+    with Reader(path) as reader:
+        assert {one.id: one.confirmed_at for one in reader.incidents()} == {"i0": None, "i1": NOW}
