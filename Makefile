@@ -1,7 +1,7 @@
 # People and CI call the same targets. `make` alone lists them.
 .DEFAULT_GOAL := help
 CONFIG ?= probes.yaml
-WORKERS ?= 4
+WORKERS ?= 2
 python := .venv/bin/python
 sources := dashboards monitor tests
 
