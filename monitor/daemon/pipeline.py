@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -40,7 +39,7 @@ from monitor.model.place import Place
 from monitor.model.seams import Clock, Vantage, VantageError
 from monitor.model.target import QuicUse, Target
 from monitor.model.vantage import Role, VantageCheck, VantageState
-from monitor.model.verdict import DetectorState, Reason, Transition, Verdict
+from monitor.model.verdict import Reason, Transition, Verdict
 from monitor.network.asn_table import AsnTable
 from monitor.network.web_url import web_url
 
@@ -631,7 +630,15 @@ class Pipeline:
             transition=transition,
             incident=applied and applied.incident,
             updates=applied.updates if applied else (),
-            look_again_seconds=self._next_look(before, after, series, at, interval_seconds),
+            look_again_seconds=next_look(
+                before,
+                after,
+                self._memory.looks.get(series, ()),
+                at,
+                interval_seconds=interval_seconds,
+                settings=self._settings.reprobes,
+                elapsed_seconds=measurement.elapsed_seconds,
+            ),
         )
 
     def _applied(
@@ -666,18 +673,6 @@ class Pipeline:
             is_test=is_test,
             quorum=self._settings.quorum,
         )
-
-    def _next_look(
-        self,
-        before: DetectorState,
-        after: DetectorState,
-        series: tuple[str, str],
-        at: datetime,
-        interval_seconds: float,
-    ) -> float | None:
-        looks = self._memory.looks.get(series, ())
-        settings = self._settings.reprobes
-        return next_look(before, after, looks, at, interval_seconds=interval_seconds, settings=settings)
 
 
 def hastened(limits: Limits) -> Limits:

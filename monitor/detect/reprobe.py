@@ -14,13 +14,16 @@ from monitor.detect.cusum import DEFAULT, failing_step
 from monitor.model.verdict import DetectorState, SeriesState
 
 BUDGET_WITHIN: Final = timedelta(hours=6)
+# A round that fails at its deadlines, and its retries, take longer than this; what it took beyond is waited already.
+SWIFT_SECONDS: Final = 10.0
+_LEAST_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True)
 class ReprobeSettings:
     """How eagerly to look again."""
 
-    suspicion_seconds: tuple[float, ...] = (5.0, 10.0, 30.0)  # from the end of each round to the start of the next
+    suspicion_seconds: tuple[float, ...] = (5.0, 10.0, 30.0)  # from the end of each swift round to the next one's start
     decisive_seconds: float = 10.0  # before one look more, where a single failing one would settle it
     clearing_seconds: float = 60.0
     budget: int = 40  # further looks of one series within six hours
@@ -37,11 +40,12 @@ def next_look(
     *,
     interval_seconds: float,
     settings: ReprobeSettings,
+    elapsed_seconds: float = 0.0,
 ) -> float | None:
-    """Return after how many seconds to look again, None to wait for the schedule.
+    """Return how many seconds after the round's end to look again, None to wait for the schedule.
 
-    `before` and `after` are the detector's states around a round that started `at`; `looks` are when further looks of
-    the series started.
+    `before` and `after` are the detector's states around a round that started `at` and took `elapsed_seconds`; `looks`
+    are when further looks of the series started.
     """
     if after.last_kept_at != at or after.run_started_at is None:
         return None  # dropped, or nothing speaks for a change
@@ -57,7 +61,8 @@ def next_look(
         waits = (*waits, settings.decisive_seconds)
     if made >= len(waits) or not (is_first or made):
         return None
-    return waits[made] if waits[made] < interval_seconds else None
+    wait = max(min(waits[made], _LEAST_SECONDS), waits[made] - max(0.0, elapsed_seconds - SWIFT_SECONDS))
+    return wait if waits[made] < interval_seconds else None
 
 
 def spread(looks: int, first_seconds: float) -> tuple[float, ...]:

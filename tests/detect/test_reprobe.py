@@ -29,6 +29,25 @@ def test_three_looks_further_and_further_apart_follow_a_first_failing_round() ->
     assert waits("xxxx") == [5.0, 10.0, 30.0, None]
 
 
+def test_what_a_slow_round_took_beyond_ten_seconds_is_waited_already() -> None:
+    state, _ = fed(KNOWN, 0.0, failing=True)
+
+    def wait(looks: int, elapsed_seconds: float) -> float | None:
+        started = [at(0.0)] * looks
+        return next_look(
+            KNOWN,
+            state,
+            started,
+            at(0.0),
+            interval_seconds=INTERVAL,
+            settings=SETTINGS,
+            elapsed_seconds=elapsed_seconds,
+        )
+
+    assert [wait(2, elapsed) for elapsed in (0.2, 10.0, 25.0, 40.0, 60.0)] == [30.0, 30.0, 15.0, 1.0, 1.0]
+    assert wait(0, 40.0) == 1.0
+
+
 def test_accessible_looks_that_take_the_suspicion_back_end_it() -> None:
     assert waits("x....") == [5.0, 10.0, 30.0, None, None]
     assert waits("...") == [None] * 3
