@@ -9,7 +9,9 @@ import msgspec
 from monitor.detect.nearby import DatedEvent
 from monitor.events.record import Phase
 from monitor.model.alert import BEGINNING, CLOSING, OPENING, Alert, AlertKind, Delivery, DeliveryState, Mute, Result
-from monitor.store.rows import instant, milliseconds, optional_instant
+from monitor.store.rows import instant, milliseconds, optional_instant, prepare_to_decode
+
+prepare_to_decode(Alert, Mute)
 
 _YEAR: Final = timedelta(days=365)
 _LEAST_RECORD: Final = timedelta(days=90)

@@ -44,6 +44,7 @@ from monitor.store.rows import (
     network_from,
     observation_from,
     optional_instant,
+    prepare_to_decode,
 )
 
 _FOREVER: Final = 2**62
@@ -289,6 +290,9 @@ class Counted(NamedTuple):
 
 
 Round = tuple[Measurement, Verdict]
+
+
+prepare_to_decode(Counts, DetectorParameters, DetectorState, Fingerprint, Incident, OoniCount)
 
 
 class Reader(AbstractContextManager["Reader"]):

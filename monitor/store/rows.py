@@ -32,6 +32,18 @@ _encode: Final = msgspec.json.Encoder().encode
 _encode_canonical: Final = msgspec.json.Encoder(order="sorted").encode
 
 
+def prepare_to_decode(*kinds: object) -> None:
+    """Have msgspec learn these types now, while a module is imported and no other thread does.
+
+    It learns a struct when it is first decoded, and two threads that do so at once end the process (msgspec 0.22).
+    """
+    for kind in kinds:
+        msgspec.json.Decoder(kind)
+
+
+prepare_to_decode(Observation)
+
+
 def milliseconds(at: datetime) -> int:
     """Return UTC milliseconds since 1970, the form of every time in the tables; a fraction is cut off."""
     return (at - _EPOCH) // _MILLISECOND
