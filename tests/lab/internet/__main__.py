@@ -30,7 +30,7 @@ def main() -> int:
     run = commands.add_parser("run")
     run.add_argument("names", nargs="*", metavar="SCENARIO", help="all if none is named")
     run.add_argument("--how", choices=("round", "protocol"), default="protocol")
-    run.add_argument("--laboratories", type=int, default=12, metavar="N", help="how many side by side")
+    run.add_argument("--laboratories", type=int, default=16, metavar="N", help="how many side by side")
     run.add_argument("--folder", type=Path, help="where configurations, databases and logs stay; else they go")
     shell = commands.add_parser("shell")
     shell.add_argument("name", metavar="SCENARIO", choices=_BY_NAME)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from monitor.lab.configuration import Agent
 from tests.lab.internet.configuration import PATIENT, probes_yaml
 from tests.lab.internet.internet import Internet
-from tests.lab.internet.primitives import WrongClock
+from tests.lab.internet.primitives import ControlLost, WrongClock
 from tests.lab.internet.scenarios import Scenario
 from tests.scenarios.daemon import Daemon, change
 
@@ -55,6 +55,8 @@ def protocol(internet: Internet, agent: Agent, scenario: Scenario, folder: Path)
         watch = _Watch(daemon, scenario)
         wrong = [f"clean: {one}" for one in watch.settled(scenario.clean.differences)]
         internet.arrange(scenario.network)
+        if any(isinstance(one, ControlLost) for one in scenario.network):
+            time.sleep(_INTERVAL_SECONDS)  # so old may be the control that a round goes by
         watch.forget_the_round_under_way()
         blames = bool(FAILING & set(scenario.expected.statuses))
         wrong += watch.rounds(_ROUNDS, scenario.expected.differences)
