@@ -14,8 +14,9 @@ from monitor.detect.cusum import DEFAULT, failing_step
 from monitor.model.verdict import DetectorState, SeriesState
 
 BUDGET_WITHIN: Final = timedelta(hours=6)
-# A round that fails at its deadlines, and its retries, take longer than this; what it took beyond is waited already.
+# Looks are spread as if the first round took so long and each look a second; slower ones are spread by themselves.
 SWIFT_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 1.0
 _LEAST_SECONDS: Final = 1.0
 
 
@@ -23,7 +24,7 @@ _LEAST_SECONDS: Final = 1.0
 class ReprobeSettings:
     """How eagerly to look again."""
 
-    suspicion_seconds: tuple[float, ...] = (5.0, 10.0, 30.0)  # from the end of each swift round to the next one's start
+    suspicion_seconds: tuple[float, ...] = (5.0, 10.0, 30.0)  # from the end of each round to the next, at most
     decisive_seconds: float = 10.0  # before one look more, where a single failing one would settle it
     clearing_seconds: float = 60.0
     budget: int = 40  # further looks of one series within six hours
@@ -61,8 +62,11 @@ def next_look(
         waits = (*waits, settings.decisive_seconds)
     if made >= len(waits) or not (is_first or made):
         return None
-    wait = max(min(waits[made], _LEAST_SECONDS), waits[made] - max(0.0, elapsed_seconds - SWIFT_SECONDS))
-    return wait if waits[made] < interval_seconds else None
+    if waits[made] >= interval_seconds:
+        return None
+    since_begin = (at - after.run_started_at).total_seconds() + elapsed_seconds
+    begins_at = SWIFT_SECONDS + made * _LOOK_SECONDS + sum(waits[: made + 1])
+    return min(waits[made], max(_LEAST_SECONDS, begins_at - since_begin))
 
 
 def spread(looks: int, first_seconds: float) -> tuple[float, ...]:

@@ -29,23 +29,21 @@ def test_three_looks_further_and_further_apart_follow_a_first_failing_round() ->
     assert waits("xxxx") == [5.0, 10.0, 30.0, None]
 
 
-def test_what_a_slow_round_took_beyond_ten_seconds_is_waited_already() -> None:
+def test_rounds_that_are_slow_themselves_need_no_waits_to_spread_them() -> None:
     state, _ = fed(KNOWN, 0.0, failing=True)
 
-    def wait(looks: int, elapsed_seconds: float) -> float | None:
-        started = [at(0.0)] * looks
+    def wait(looks: int, began: float, elapsed_seconds: float) -> float | None:
+        later, _ = (state, None) if not looks else fed(state, began, failing=True)
         return next_look(
-            KNOWN,
-            state,
-            started,
-            at(0.0),
-            interval_seconds=INTERVAL,
-            settings=SETTINGS,
-            elapsed_seconds=elapsed_seconds,
-        )
+            KNOWN, later, [at(began)] * looks, at(began),
+            interval_seconds=INTERVAL, settings=SETTINGS, elapsed_seconds=elapsed_seconds,
+        )  # fmt: skip
 
-    assert [wait(2, elapsed) for elapsed in (0.2, 10.0, 25.0, 40.0, 60.0)] == [30.0, 30.0, 15.0, 1.0, 1.0]
-    assert wait(0, 40.0) == 1.0
+    assert [wait(0, 0.0, elapsed) for elapsed in (0.2, 10.0, 12.0, 25.0)] == [5.0, 5.0, 3.0, 1.0]
+    # As if the first round had taken ten seconds and the looks one each: the last begins 57 s after the run did.
+    assert wait(2, 27.0, 0.5) == 29.5
+    assert wait(2, 33.0, 6.0) == 18.0
+    assert wait(2, 80.0, 6.0) == 1.0
 
 
 def test_accessible_looks_that_take_the_suspicion_back_end_it() -> None:
